@@ -8,3 +8,7 @@ from pathlib import Path
 _gc_root = Path(__file__).resolve().parent.parent / "gc"
 if (_gc_root / "registry_gc").is_dir() and str(_gc_root) not in sys.path:
     sys.path.append(str(_gc_root))
+
+from registry_project.celery import app as celery_app  # noqa: E402 - `celery -A registry_project` looks here
+
+__all__ = ["celery_app"]

@@ -1,0 +1,1 @@
+"""Blobs, upload sessions and the storage that keeps their bytes."""

@@ -1,0 +1,131 @@
+"""Links between repositories, teams and blobs: who may use which bytes, and what protects them."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from blobs.models import BlobReview, RepositoryBlob, StorageDeletion, UsageDelta
+from oci.digests import Digest
+from oci.errors import BlobUnknown, NameUnknown
+from oci.names import RepositoryName
+from registry_project.database import LostRace, any_of, fetch_all, key_share, retried, writing
+from registry_project.reviews import arm_reviews
+
+MayPull = Callable[[RepositoryName], bool]
+
+# How many holders of a blob are looked at for one that the caller may pull, when the client names none.
+MOUNT_SOURCES = 100
+
+# The model belongs to an app above this one.
+REPOSITORIES = RepositoryBlob.repository.field.related_model._meta.db_table
+
+
+def lock_repository(repository_id: int) -> int:
+    """Keep a repository from being deleted until the transaction ends; its team's id. Raises NameUnknown."""
+    rows = fetch_all(
+        f"SELECT team_id, deleted_at IS NULL FROM {REPOSITORIES} WHERE id = %s{key_share()}",
+        [repository_id],
+    )
+    if not rows or not rows[0][1]:
+        raise NameUnknown
+    return int(str(rows[0][0]))
+
+
+def store_blob(*, digest: Digest, size: int, storage_key: str, now: datetime) -> int:
+    """Make bytes that are durable under `storage_key` the blob of that digest; its id.
+
+    Where the blob exists already, its own bytes stay and ours go to the outbox. Holds the blob's row.
+    """
+    inserted = fetch_all(
+        "INSERT INTO blobs_blob (digest, size, storage_key, created_at) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT (digest) DO NOTHING RETURNING id",
+        [str(digest), size, storage_key, connection.ops.adapt_datetimefield_value(now)],
+    )
+    if inserted:
+        return int(str(inserted[0][0]))
+    # ON CONFLICT DO NOTHING locks nothing: collection may remove the row before we hold it. Then we begin again.
+    existing = fetch_all(
+        f"SELECT id FROM blobs_blob WHERE digest = %s{key_share()}",
+        [str(digest)],
+    )
+    if not existing:
+        raise LostRace
+    discard_bytes(storage_key=storage_key, digest=str(digest), size=size, not_before=now)
+    return int(str(existing[0][0]))
+
+
+def link_blob(*, repository_id: int, team_id: int, blob_id: int, size: int, now: datetime, reason: str) -> None:
+    """Give a repository the right to a blob whose row is held, under a lease that protects it until its manifest."""
+    leased_until = now + settings.GC_GRACE
+    RepositoryBlob.objects.bulk_create(
+        [RepositoryBlob(repository_id=repository_id, blob_id=blob_id, leased_until=leased_until)],
+        update_conflicts=True,
+        unique_fields=["repository", "blob"],
+        update_fields=["leased_until"],
+    )
+    # The row itself says whether the team has the blob: a counter here would queue a team's pushes up.
+    new = fetch_all(
+        "INSERT INTO blobs_teamblob (team_id, blob_id) VALUES (%s, %s) ON CONFLICT DO NOTHING RETURNING id",
+        [team_id, blob_id],
+    )
+    if new:
+        UsageDelta.objects.create(team_id=team_id, size=size, created_at=now)
+    arm_reviews(BlobReview, [blob_id], review_after=leased_until, reason=reason)
+
+
+@retried
+def extend_lease(*, repository_id: int, blob_id: int, now: datetime) -> None:
+    """Protect a blob anew that a client has just been told to exist; raises BlobUnknown when it is gone by now."""
+    with writing():
+        # Without the row's lock, collection could remove the blob between our answer and its lease.
+        if not fetch_all(f"SELECT id FROM blobs_blob WHERE id = %s{key_share()}", [blob_id]):
+            raise BlobUnknown
+        leased_until = now + settings.GC_GRACE
+        links = RepositoryBlob.objects.filter(repository_id=repository_id, blob_id=blob_id)
+        if not links.update(leased_until=leased_until):
+            raise BlobUnknown
+        arm_reviews(BlobReview, [blob_id], review_after=leased_until, reason="lease-extended")
+
+
+def discard_bytes(*, storage_key: str, digest: str = "", size: int = 0, not_before: datetime) -> None:
+    """Hand bytes to the outbox; the caller takes their other name away in the same transaction."""
+    StorageDeletion.objects.create(storage_key=storage_key, digest=digest, size=size, not_before=not_before)
+
+
+def hold_blobs(*, repository_id: int, digests: Iterable[str]) -> dict[str, int]:
+    """Keep blobs from being removed until the transaction ends; the ids of those that the repository has."""
+    condition, wanted = any_of(sorted(set(digests)))
+    # In the order of their ids, so that two pushes of overlapping layers cannot wait for each other.
+    held = fetch_all(f"SELECT id, digest FROM blobs_blob WHERE digest {condition} ORDER BY id{key_share()}", [wanted])
+    ids = {int(str(blob_id)): str(digest) for blob_id, digest in held}
+    # In a statement of its own: one that waited for a lock does not see what the lock's holder unlinked.
+    linked = RepositoryBlob.objects.filter(repository_id=repository_id, blob_id__in=list(ids))
+    return {ids[blob_id]: blob_id for blob_id in linked.values_list("blob_id", flat=True)}
+
+
+@retried
+def mount_blob(*, repository_id: int, digest: Digest, source: RepositoryName | None, may_pull: MayPull) -> bool:
+    """Give a repository a blob of another one (end-11); False where nothing that the caller may pull holds it.
+
+    Without a `source` any repository will do. Every refusal looks the same, so that nobody learns what exists.
+    """
+    if source is not None and not may_pull(source):
+        return False
+    now = timezone.now()
+    with writing():
+        team_id = lock_repository(repository_id)
+        rows = fetch_all(f"SELECT id, size FROM blobs_blob WHERE digest = %s{key_share()}", [str(digest)])
+        if not rows:
+            return False
+        blob_id, size = int(str(rows[0][0])), int(str(rows[0][1]))
+        holders = RepositoryBlob.objects.filter(blob_id=blob_id, repository__deleted_at=None)
+        if source is not None:
+            holders = holders.filter(repository__name=source.text)
+        names = holders.values_list("repository__name", flat=True)[:MOUNT_SOURCES]
+        if not any(may_pull(RepositoryName(name)) for name in names):
+            return False
+        link_blob(repository_id=repository_id, team_id=team_id, blob_id=blob_id, size=size, now=now, reason="mounted")
+    return True

@@ -1,0 +1,191 @@
+"""Blobs as local files: written beside their final name, synced, renamed, and the folder synced."""
+
+import errno
+import fcntl
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from blobs.storage.base import READ_SIZE, BlobStore, BytesMissing, StoredObject, WriterBusy
+from oci.errors import StorageFull, Unavailable
+
+log = logging.getLogger("lading.storage")
+
+_PARTIAL = ".partial"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class LocalBlobStore(BlobStore):
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def write(self, key: str, chunks: Iterable[bytes], *, offset: int) -> int:
+        with _refusals():
+            partial = self._open_partial(key)
+            try:
+                return _append(partial, chunks, offset)
+            finally:
+                os.close(partial)
+
+    def seal(self, key: str) -> None:
+        path = self._path(key)
+        with _refusals():
+            try:
+                # The bytes are durable since `write`; here it is their name that must be.
+                _partial_path(path).rename(path)
+            except FileNotFoundError:
+                if not path.exists():
+                    raise BytesMissing({"reason": "nothing was written"}) from None
+            _sync_folder(path.parent)
+
+    def open_range(self, key: str, start: int, stop: int) -> Iterator[bytes]:
+        try:
+            descriptor = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            log.critical("the file of storage key %s is missing", key)
+            raise BytesMissing from error
+        return _FileRange(descriptor, start, stop)
+
+    def read_unsealed(self, key: str) -> Iterator[bytes]:
+        path = self._path(key)
+        partial = _partial_path(path)
+        with (partial if partial.exists() else path).open("rb", buffering=0) as file:
+            while chunk := file.read(READ_SIZE):
+                yield chunk
+
+    def signed_url(self, key: str, *, lifetime: timedelta) -> str | None:
+        return None
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        _partial_path(path).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+    def size(self, key: str) -> int | None:
+        path = self._path(key)
+        for candidate in (path, _partial_path(path)):
+            try:
+                return candidate.stat().st_size
+            except FileNotFoundError:
+                continue
+        return None
+
+    def objects(self) -> Iterator[StoredObject]:
+        for folder, _, names in os.walk(self._root / "blobs"):
+            for name in names:
+                path = Path(folder, name)
+                try:
+                    size = path.stat().st_size
+                except FileNotFoundError:
+                    continue  # Deleted since the folder was listed.
+                key = path.relative_to(self._root).as_posix()
+                yield StoredObject(key.removesuffix(_PARTIAL), size, complete=not key.endswith(_PARTIAL))
+
+    def check(self) -> None:
+        with _refusals():
+            self._root.mkdir(parents=True, exist_ok=True)
+            probe = self._root / ".writable"
+            probe.touch()
+
+    def _path(self, key: str) -> Path:
+        path = self._root / key
+        if ".." in path.parts or not path.is_relative_to(self._root):
+            raise ValueError(f"storage key {key!r} leaves the root directory")
+        return path
+
+    def _open_partial(self, key: str) -> int:
+        """Open the key for writing, and keep other writers out: one that was thought dead may come back to life."""
+        path = self._path(key)
+        _make_folder(path.parent)
+        partial = _partial_path(path)
+        if path.exists():
+            path.rename(partial)  # Sealed by a request whose transaction failed.
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise WriterBusy from error
+        return descriptor
+
+
+class _FileRange:
+    """Pieces of an open file; it closes the file at the end, or when the answer is given up."""
+
+    def __init__(self, descriptor: int, start: int, stop: int) -> None:
+        self._file = os.fdopen(descriptor, "rb", buffering=0)
+        self._left = stop - start
+        self._file.seek(start)
+
+    def __iter__(self) -> "_FileRange":
+        return self
+
+    def __next__(self) -> bytes:
+        if not self._left:
+            self.close()
+            raise StopIteration
+        chunk = self._file.read(min(READ_SIZE, self._left))
+        if not chunk:
+            self.close()
+            # The length is promised already: only a broken connection tells the client.
+            raise BytesMissing
+        self._left -= len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _append(descriptor: int, chunks: Iterable[bytes], offset: int) -> int:
+    if os.fstat(descriptor).st_size < offset:
+        raise BytesMissing({"reason": f"fewer than {offset} bytes of this upload are stored"})
+    os.ftruncate(descriptor, offset)
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    size = offset
+    try:
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            size += len(chunk)
+        # A failed sync is never tried again: the kernel may have dropped the pages it could not write.
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, offset)
+        raise
+    return size
+
+
+def _partial_path(path: Path) -> Path:
+    return path.with_name(path.name + _PARTIAL)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents, durably: a synced file in an unsynced folder is lost with the folder."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        log.error("the storage refused: %s", error)
+        if error.errno in _FULL:
+            raise StorageFull({"reason": os.strerror(error.errno)}) from error
+        raise Unavailable({"reason": "the storage failed"}) from error

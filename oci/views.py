@@ -1,0 +1,125 @@
+"""What every endpoint under /v2/ shares."""
+
+import logging
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from oci.bodies import RequestBody
+from oci.digests import Digest
+from oci.errors import BlobUploadUnknown, OCIError, RouteUnknown, StorageFull, Unavailable, Unsupported
+from oci.names import RepositoryName, parse_reference
+
+log = logging.getLogger("lading.oci")
+
+_POSTGRESQL_DISK_FULL = "53100"
+
+
+class _IgnoreAccept(BaseContentNegotiation):
+    """DRF's default answers 406 to the media types of manifests."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0] if parsers else None
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+def _session_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise BlobUploadUnknown({"session": text[:100]}) from error
+
+
+_PATH_PARSERS = {
+    "name": RepositoryName.parse,
+    "digest": Digest.parse,
+    "reference": parse_reference,
+    "session_id": _session_id,
+}
+
+
+class OCIView(APIView):
+    """A view whose path parameters arrive as value objects and whose errors leave as OCI JSON."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+    parser_classes = ()
+    renderer_classes = (JSONRenderer,)
+    content_negotiation_class = _IgnoreAccept
+    # DRF's OPTIONS would describe serializers that these endpoints do not have.
+    http_method_names: ClassVar[list[str]] = ["get", "head", "post", "put", "patch", "delete"]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            parsed = {key: _PATH_PARSERS[key](value) for key, value in kwargs.items()}
+        except OCIError as error:
+            return render_error(error)
+        return super().dispatch(request, *args, **parsed)
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return {}
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:
+        return render_error(exc)
+
+    def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        raise Unsupported({"method": request.method}, headers={"Allow": ", ".join(self.allowed_methods)})
+
+
+class UnroutedView(OCIView):
+    """Whatever no endpoint claims, in the same envelope."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return render_error(RouteUnknown({"path": request.path[:300]}))
+
+
+def empty(status: int) -> HttpResponse:
+    """An answer that is all headers; Django would call its absent body a page of HTML."""
+    response = HttpResponse(status=status)
+    del response["Content-Type"]
+    return response
+
+
+def request_body(request: Request) -> RequestBody:
+    return RequestBody(request.META)
+
+
+def render_error(error: Exception) -> HttpResponse:
+    """The one place where a condition becomes an answer (distribution-spec, "Error Codes")."""
+    condition = _as_condition(error)
+    response = JsonResponse({"errors": [condition.as_json()]}, status=condition.status)
+    for name, value in condition.headers.items():
+        response[name] = value
+    return response
+
+
+def _as_condition(error: Exception) -> OCIError:
+    if isinstance(error, OCIError):
+        return error
+    if isinstance(error, Http404):
+        return RouteUnknown()
+    if isinstance(error, OperationalError | InterfaceError):
+        log.error("the database refused: %s", error)
+        return _database_refusal(error)
+    log.error("unexpected error", exc_info=error)
+    return OCIError()
+
+
+def _database_refusal(error: DatabaseError | InterfaceError) -> OCIError:
+    cause = error.__cause__
+    if (
+        getattr(cause, "sqlstate", None) == _POSTGRESQL_DISK_FULL
+        or getattr(cause, "sqlite_errorname", None) == "SQLITE_FULL"
+    ):
+        return StorageFull({"reason": "the database has no space left"})
+    return Unavailable({"reason": "the database is not available"})

@@ -1,0 +1,51 @@
+"""The embedded worker: the periodic tasks in one process beside the server, where there is no Celery broker."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from types import FrameType
+
+from registry_project.lifeline import end_with_parent
+
+log = logging.getLogger("lading.background")
+
+_SHORTEST_PAUSE_SECONDS = 0.1
+
+
+def main() -> None:
+    """Run every task at once and then at its interval, until SIGTERM; a task that fails waits for its next turn."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_project.settings")
+    end_with_parent()
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import django
+
+    django.setup()
+    _run_until(stopping)
+
+
+def _run_until(stopping: threading.Event) -> None:
+    from django.db import close_old_connections
+
+    from registry_project.schedule import periodic_tasks
+
+    tasks = periodic_tasks()
+    due = dict.fromkeys(range(len(tasks)), time.monotonic())
+    while not stopping.is_set():
+        for index, (task, interval) in enumerate(tasks):
+            if due[index] > time.monotonic() or stopping.is_set():
+                continue
+            try:
+                task()
+            except Exception:
+                log.exception("background task %s failed and waits for its next turn", task.name)
+            due[index] = time.monotonic() + max(interval.total_seconds(), _SHORTEST_PAUSE_SECONDS)
+        close_old_connections()
+        stopping.wait(max(min(due.values()) - time.monotonic(), _SHORTEST_PAUSE_SECONDS))

@@ -1,0 +1,23 @@
+"""The Celery app: `celery -A registry_project worker` and `… beat`.
+
+Messages only say "look now"; the work itself is in database rows, so a lost message loses nothing.
+"""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_project.settings")
+
+app = Celery("lading")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@app.on_after_finalize.connect
+def _schedule(sender: Celery, **_: object) -> None:
+    from registry_project.schedule import periodic_tasks
+
+    for task, interval in periodic_tasks():
+        # A message that waited for a whole round has been overtaken by the next one.
+        sender.add_periodic_task(interval, task.s(), expires=interval.total_seconds(), name=task.name)

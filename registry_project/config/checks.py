@@ -1,0 +1,129 @@
+"""Rules that span keys. Each yields (path of the key, what is wrong)."""
+
+import re
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+
+from registry_project.config.configuration import Configuration
+from registry_project.config.database import django_database
+from registry_project.config.errors import ConfigurationError, Mistake
+from registry_project.config.http import parse_listen
+from registry_project.config.storage import FUTURE_DRIVERS, GONE_DRIVERS
+
+Path = tuple[str | int, ...]
+Finding = tuple[Path, str]
+
+
+def check_storage(drivers: Sequence[str]) -> Iterator[Finding]:
+    """Exactly one driver; `drivers` are the keys of `storage` that name one."""
+    for driver in drivers:
+        path = ("storage", driver)
+        if driver in FUTURE_DRIVERS:
+            yield path, f"the storage driver {driver} is not available yet; use filesystem"
+        elif driver in GONE_DRIVERS:
+            yield path, f"the storage driver {driver} is gone, in Distribution 3 too; use filesystem"
+        elif driver != "filesystem":
+            close = get_close_matches(driver, ("filesystem", "delete", "maintenance", "redirect", "cache", "tag"), 1)
+            yield path, "expected a storage driver: filesystem" + (f". Did you mean {close[0]}?" if close else "")
+    if len(drivers) > 1:
+        # The trap of Distribution's own overrides, which stops it with a panic.
+        advice = "REGISTRY_STORAGE=name replaces the file's driver; REGISTRY_STORAGE_S3_BUCKET alone adds one beside it"
+        yield ("storage",), f"expected exactly one storage driver, not {', '.join(drivers)}. {advice}"
+
+
+def check_auth(kinds: Sequence[str]) -> Iterator[Finding]:
+    for kind in kinds:
+        if kind in ("lading", "htpasswd", "token"):
+            yield ("auth", kind), f"auth {kind} is not available yet; the only kind for now is none"
+        elif kind != "none":
+            yield ("auth", kind), "expected a kind of auth: none"
+    if len(kinds) > 1:
+        yield ("auth",), f"expected exactly one kind, not {', '.join(kinds)}"
+
+
+def check_rules(config: Configuration) -> Iterator[Finding]:
+    if config.version != "0.1":
+        yield ("version",), "expected 0.1"
+    yield from _hooks(config)
+    yield from _http(config)
+    yield from _health(config)
+    if config.database.url is not None:
+        try:
+            django_database(config.database.url, pool_max=config.database.pool.max)
+        except ValueError as error:
+            yield ("database", "url"), str(error)
+    if config.celery.broker is not None and not re.match(r"[a-z][a-z0-9+]*://", config.celery.broker):
+        yield ("celery", "broker"), "expected an address such as redis://localhost:6379/0"
+    indexes = config.validation.manifests.indexes
+    if indexes.platforms == "list" and not indexes.platformlist:
+        yield (
+            ("validation", "manifests", "indexes", "platforms"),
+            "expected entries in validation.manifests.indexes.platformlist",
+        )
+
+
+def _hooks(config: Configuration) -> Iterator[Finding]:
+    for index, hook in enumerate(config.log.hooks):
+        path: Path = ("log", "hooks", index, "options")
+        if hook.disabled:
+            continue
+        if not re.fullmatch(r"[0-9A-Za-z._-]+(:[0-9]{1,5})?", hook.options.smtp.addr):
+            yield (*path, "smtp", "addr"), "expected host:port of a mail server"
+        if not hook.options.from_:
+            yield (*path, "from"), "expected the sender's address"
+        if not hook.options.to:
+            yield (*path, "to"), "expected a list of addresses"
+
+
+def _http(config: Configuration) -> Iterator[Finding]:
+    http, tls = config.http, config.http.tls
+    if http.net == "tcp":
+        try:
+            parse_listen(http.addr)
+        except ValueError as error:
+            yield ("http", "addr"), str(error)
+    elif not http.addr or http.addr == "127.0.0.1:5000":
+        yield ("http", "addr"), "expected the path of the socket, since http.net is unix"
+    if (tls.certificate is None) != (tls.key is None):
+        given, missing = ("certificate", "key") if tls.key is None else ("key", "certificate")
+        yield ("http", "tls", given), f"expected http.tls.{missing} as well"
+    if tls.clientcas and tls.certificate is None and tls.key is None:
+        yield ("http", "tls", "clientcas"), "expected http.tls.certificate and http.tls.key as well"
+    if "clientauth" in tls.model_fields_set and not tls.clientcas:
+        yield ("http", "tls", "clientauth"), "expected http.tls.clientcas as well; without it nothing is checked"
+    if tls.certificate is None and any(tls.letsencrypt.model_dump().values()):
+        advice = "give http.tls.certificate and http.tls.key, or put a proxy in front"
+        yield ("http", "tls", "letsencrypt"), f"certificates from Let's Encrypt are not available; {advice}"
+
+
+def _health(config: Configuration) -> Iterator[Finding]:
+    for index, file in enumerate(config.health.file):
+        if file.file is None:
+            yield ("health", "file", index, "file"), "expected a path"
+    for index, web in enumerate(config.health.http):
+        if web.uri is None:
+            yield ("health", "http", index, "uri"), "expected an address such as http://localhost:8080/"
+    for index, tcp in enumerate(config.health.tcp):
+        try:
+            if not parse_listen(tcp.addr).host:
+                raise ValueError("no host")
+        except ValueError:
+            yield ("health", "tcp", index, "addr"), "expected host:port, such as redis.example.org:6379"
+
+
+def check_exposure(config: Configuration) -> None:
+    """This will raise ConfigurationError when others could reach a registry for which no `auth` was chosen."""
+    listen = config.http.listen
+    if config.auth_kind is not None or listen is None or listen.is_loopback:
+        return
+    raise ConfigurationError(
+        [
+            Mistake(
+                "http.addr",
+                config.http.addr,
+                "without auth only this machine may reach the registry. Choose a kind of auth, or say that everyone "
+                "may push and delete: `auth: none` in config.yml or REGISTRY_AUTH=none",
+                "safety check",
+            )
+        ]
+    )

@@ -1,0 +1,74 @@
+"""`database.url` as Django's DATABASES entry."""
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+_SQLITE_PRAGMAS = (
+    # Readers and the one writer do not block each other.
+    "PRAGMA journal_mode=WAL",
+    # Each commit reaches the disk before it is acknowledged.
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+)
+_EXPECTED = "expected postgresql://user:password@host:5432/name or sqlite:////absolute/path"
+
+
+def django_database(url: str, *, pool_max: int) -> dict[str, Any]:
+    """This will turn a database address into one value of Django's DATABASES.
+
+    PostgreSQL: libpq's own address syntax, query parameters included (`sslmode`, `application_name`,
+    `host=/run/postgresql` for a socket), with a pool of at most `pool_max` connections per process.
+    SQLite: `sqlite:///relative` or `sqlite:////absolute`. Raises ValueError, whose text never shows the password.
+    """
+    scheme = url.partition(":")[0].lower()
+    if scheme in ("postgres", "postgresql"):
+        return _postgresql(url, pool_max)
+    if scheme == "sqlite":
+        return _sqlite(url)
+    raise ValueError(_EXPECTED)
+
+
+def _sqlite(url: str) -> dict[str, Any]:
+    if not url.lower().startswith("sqlite:///"):
+        raise ValueError("expected sqlite:///relative/path or sqlite:////absolute/path")
+    parts = urlsplit(url)
+    path = unquote(parts.path[1:])
+    if parts.query or parts.fragment or not path or path.endswith("/") or path == ":memory:" or "\0" in path:
+        raise ValueError("expected sqlite:/// and the path of a file, without parameters")
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": path,
+        "CONN_MAX_AGE": None,
+        "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": "; ".join(_SQLITE_PRAGMAS)},
+    }
+
+
+def _postgresql(url: str, pool_max: int) -> dict[str, Any]:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    scheme, _, rest = url.partition(":")
+    try:
+        options: dict[str, Any] = dict(conninfo_to_dict(f"{scheme.lower()}:{rest}"))
+    except ProgrammingError as error:
+        # libpq's other messages repeat parts of the address, and so perhaps of the password.
+        reason = str(error).strip()
+        told = f" ({reason})" if reason.startswith("invalid URI query parameter") else ""
+        raise ValueError(_EXPECTED + told) from None
+    name = options.pop("dbname", "")
+    if not name:
+        raise ValueError("expected the name of a database after the host: postgresql://host/name")
+    if any(port and not port.isdecimal() for port in str(options.get("port", "")).split(",")):
+        raise ValueError(f"{_EXPECTED}; write special characters of the password as %2F and so on")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": name,
+        "USER": options.pop("user", ""),
+        "PASSWORD": options.pop("password", ""),
+        "HOST": options.pop("host", ""),
+        "PORT": str(options.pop("port", "")),
+        # The pool keeps connections open, and looks at each before it hands it out.
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {**options, "pool": {"min_size": 1, "max_size": pool_max, "timeout": 10}},
+    }

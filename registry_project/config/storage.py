@@ -1,0 +1,87 @@
+"""The `storage` section."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from registry_project.config.section import DriverMap, Ignored, Section
+from registry_project.config.values import AbsolutePath, Count, Duration, Flag, Untyped
+
+# Everything else under `storage` names a driver, in Distribution as here.
+NOT_DRIVERS = frozenset({"cache", "delete", "maintenance", "redirect", "tag"})
+FUTURE_DRIVERS = frozenset({"azure", "gcs", "inmemory", "s3"})
+GONE_DRIVERS = frozenset({"oss", "swift"})
+
+
+class Filesystem(Section):
+    rootdirectory: AbsolutePath = Field(default_factory=lambda: Path("data").absolute())
+    """Folder that holds everything stored; a relative path starts at the current directory."""
+    maxthreads: Annotated[
+        Count, Ignored("files are read and written by the request's own thread; web.threads is the limit")
+    ] = 100
+    """Distribution's limit of threads for file operations."""
+
+
+class Delete(Section):
+    enabled: Flag = False
+    """`true` allows deleting manifests, tags and blobs through the registry API."""
+
+
+class Redirect(Section):
+    disable: Flag = False
+    """`true` always sends blobs through Lading, even where the storage could serve them itself."""
+
+
+class UploadPurging(Section):
+    enabled: Flag = True
+    """`false` keeps unfinished uploads for ever."""
+    age: Duration = timedelta(hours=168)
+    """Age at which an unfinished upload is removed."""
+    interval: Duration = timedelta(hours=24)
+    """Pause between two rounds."""
+    dryrun: Flag = False
+    """`true` only logs what would be removed."""
+
+
+class ReadOnly(Section):
+    enabled: Flag = False
+    """`true` refuses every write of the registry API."""
+
+
+class Maintenance(Section):
+    uploadpurging: UploadPurging = UploadPurging()
+    """Removal of unfinished uploads."""
+    readonly: ReadOnly = ReadOnly()
+    """Read-only mode."""
+
+
+class TagStorage(Section):
+    concurrencylimit: Annotated[Count, Ignored("tags are rows of the database, found by one query")] = 0
+    """Distribution's parallel tag look-ups."""
+
+
+class StorageSection(DriverMap):
+    filesystem: Filesystem = Field(default_factory=Filesystem)
+    """Files in a folder."""
+    s3: Untyped | None = None
+    """Amazon S3 and compatible stores: not available yet."""
+    gcs: Untyped | None = None
+    """Google Cloud Storage: not available yet."""
+    azure: Untyped | None = None
+    """Azure Blob Storage: not available yet."""
+    inmemory: Untyped | None = None
+    """Distribution's storage for tests: not available."""
+    delete: Delete = Delete()
+    """Deleting through the registry API."""
+    redirect: Redirect = Redirect()
+    """Sending clients to the storage itself."""
+    cache: Annotated[Untyped, Ignored("sizes and media types are in the database, which needs no cache beside it")] = (
+        Field(default_factory=dict)
+    )
+    """Distribution's cache of blob descriptors (`blobdescriptor`, `layerinfo`)."""
+    maintenance: Maintenance = Maintenance()
+    """Upkeep."""
+    tag: TagStorage = TagStorage()
+    """Tag look-ups."""

@@ -1,0 +1,108 @@
+"""What differs between PostgreSQL and SQLite, in one place: transactions, row locks, lists as parameters.
+
+The lock order, everywhere: repository, blobs by id, manifests by id, tag, team counters, reviews by id.
+Lock in one statement and check in the next: a statement that waited for a lock goes on with what it saw before.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from django.db import IntegrityError, OperationalError, connection, transaction
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+MAX_ATTEMPTS = 5
+_DEADLOCK, _SERIALIZATION_FAILURE = "40P01", "40001"
+
+# SQLite lets one writer in and makes the others poll. Queueing them here, within the process, is fair and
+# does not burn processor time; between processes SQLite's own lock still decides.
+_sqlite_writer = threading.RLock()
+
+
+class LostRace(Exception):
+    """Raised inside a write when what it relied on changed meanwhile; `retried` runs the write again."""
+
+
+def is_postgresql() -> bool:
+    return connection.vendor == "postgresql"
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Hold one write transaction, and the process's turn to write where the database has but one writer."""
+    if is_postgresql():
+        with transaction.atomic():
+            yield
+        return
+    with _sqlite_writer, transaction.atomic():
+        yield
+
+
+def retried(write: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Run a function that holds one whole transaction again when it lost a race.
+
+    Deadlocks, serialization failures and foreign keys that fail at commit (they are deferred) are lost races:
+    another transaction removed or locked what this one had read.
+    """
+
+    @wraps(write)
+    def attempt(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        for remaining in reversed(range(MAX_ATTEMPTS)):
+            try:
+                return write(*args, **kwargs)
+            except LostRace:
+                if not remaining or connection.in_atomic_block:
+                    raise
+            except (IntegrityError, OperationalError) as error:
+                if not remaining or connection.in_atomic_block or not _is_lost_race(error):
+                    raise
+        raise AssertionError("unreachable")
+
+    return attempt
+
+
+def _is_lost_race(error: Exception) -> bool:
+    if isinstance(error, IntegrityError):
+        return True
+    return getattr(error.__cause__, "sqlstate", None) in {_DEADLOCK, _SERIALIZATION_FAILURE}
+
+
+def key_share(table: str = "") -> str:
+    """SQL that keeps the selected rows from being removed until the transaction ends."""
+    return _lock_clause("FOR KEY SHARE", table)
+
+
+def for_update(table: str = "", *, skip_locked: bool = False) -> str:
+    """SQL that keeps every other locker away from the selected rows until the transaction ends."""
+    return _lock_clause("FOR UPDATE", table) + (" SKIP LOCKED" if skip_locked and is_postgresql() else "")
+
+
+def _lock_clause(lock: str, table: str) -> str:
+    # SQLite's transactions begin IMMEDIATE, so a writer is alone anyway.
+    if not is_postgresql():
+        return ""
+    return f" {lock} OF {table}" if table else f" {lock}"
+
+
+def any_of(values: Collection[object]) -> tuple[str, object]:
+    """A condition `IN (…)` of any length as (SQL, parameter); the statement's text does not grow with it."""
+    if is_postgresql():
+        return "= ANY(%s)", list(values)
+    return "IN (SELECT value FROM json_each(%s))", json.dumps(list(values))
+
+
+def release_connection() -> None:
+    """Give the connection back to the pool before bytes flow, so that slow transfers hold none."""
+    if is_postgresql() and not connection.in_atomic_block:
+        connection.close()
+
+
+def fetch_all(sql: str, parameters: Collection[object]) -> list[tuple[object, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, tuple(parameters))
+        return list(cursor.fetchall())

@@ -1,0 +1,30 @@
+"""Arming of reviews: every event that can make garbage sets a date with collection, in its own transaction."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import connection, models
+
+from registry_project.database import is_postgresql
+
+
+def arm_reviews(model: type[models.Model], target_ids: Iterable[int], *, review_after: datetime, reason: str) -> None:
+    """Set or postpone the review of each target, never hasten it, and count its version up.
+
+    The version tells a worker that something happened since it claimed the review. Rows are written in the order
+    of their ids, as every other transaction does, so that two of them cannot wait for each other.
+    """
+    ids = sorted(set(target_ids))
+    if not ids:
+        return
+    table, key = model._meta.db_table, model._meta.pk.column  # type: ignore[union-attr]
+    later = "GREATEST" if is_postgresql() else "MAX"
+    moment = connection.ops.adapt_datetimefield_value(review_after)
+    rows = ", ".join(["(%s, %s, 0, %s, 1)"] * len(ids))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} AS review ({key}, review_after, attempts, reason, version) VALUES {rows}"
+            f" ON CONFLICT ({key}) DO UPDATE SET version = review.version + 1, attempts = 0,"
+            f" reason = EXCLUDED.reason, review_after = {later}(review.review_after, EXCLUDED.review_after)",
+            [value for target_id in ids for value in (target_id, moment, reason)],
+        )

@@ -1,0 +1,106 @@
+"""`lading serve`: migrations, the embedded worker, and Granian with its worker processes."""
+
+import logging
+import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connections
+from granian.constants import HTTPModes, Interfaces
+from granian.server import Server
+from granian.server.common import SSLProtocols
+
+from blobs.storage import get_store
+from registry_project import background
+from registry_project.config import Configuration, check_exposure
+from registry_project.lifeline import mark_parent
+from registry_project.migrations_lock import migrate_once
+
+log = logging.getLogger("lading.server")
+
+_TLS = {"tls1.2": SSLProtocols.tls12, "tls1.3": SSLProtocols.tls13}
+
+
+def serve(config: Configuration, *, announce: Callable[[str], object]) -> None:
+    """Serve until SIGTERM or SIGINT, then let running requests end within `http.draintimeout`.
+
+    Raises ConfigurationError when the registry would be open to others without anybody having said so.
+    """
+    check_exposure(config)
+    for warning in config.warnings:
+        log.warning("%s", warning)
+    get_store().check()
+    migrate_once()
+    # Workers are new processes and share no connection with this one.
+    connections.close_all()
+    multiprocessing.set_start_method("spawn", force=True)
+    mark_parent()
+    server = _server(config)
+    with _embedded_worker(config):
+        announce(_greeting(config))
+        server.serve()
+
+
+def _server(config: Configuration) -> Server:
+    http, listen = config.http, config.http.listen
+    where: dict[str, Any] = (
+        {"uds": Path(http.addr)} if listen is None else {"address": listen.host or "0.0.0.0", "port": listen.port}  # noqa: S104 - no host means all
+    )
+    tls = http.tls
+    if tls.certificate and tls.key:
+        where |= {
+            "ssl_cert": tls.certificate,
+            "ssl_key": tls.key,
+            "ssl_protocol_min": _TLS[tls.minimumtls],
+            "ssl_ca": tls.clientcas[0] if tls.clientcas else None,
+            "ssl_client_verify": bool(tls.clientcas),
+        }
+    return Server(
+        "registry_project.wsgi:application",
+        interface=Interfaces.WSGI,
+        workers=config.web.workers,
+        blocking_threads=config.web.threads,
+        http=HTTPModes.http1 if http.http2.disabled else HTTPModes.auto,
+        websockets=False,
+        respawn_failed_workers=True,
+        respawn_interval=0.5,
+        workers_kill_timeout=max(1, int(http.draintimeout.total_seconds())),
+        log_dictconfig=settings.LOGGING,
+        log_access=False,
+        **where,
+    )
+
+
+@contextmanager
+def _embedded_worker(config: Configuration) -> Iterator[None]:
+    if config.celery.broker:
+        yield
+        return
+    worker = multiprocessing.get_context("spawn").Process(target=background.main, name="lading-background")
+    worker.start()
+    try:
+        yield
+    finally:
+        worker.terminate()
+        worker.join(timeout=config.http.draintimeout.total_seconds())
+        if worker.is_alive():
+            worker.kill()
+
+
+def _greeting(config: Configuration) -> str:
+    scheme = "https" if config.http.tls.certificate else "http"
+    listen = config.http.listen
+    if listen is None:
+        return f"Lading listens on the socket {config.http.addr}. Stop it with Ctrl-C."
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host or "localhost"
+    address = f"{host}:{listen.port}"
+    database = settings.DATABASES["default"]["ENGINE"].rpartition(".")[2]
+    return (
+        f"Lading listens on {scheme}://{address}{config.http.prefix}\n"
+        f"  push:  docker tag my-image {address}/my-team/my-image && docker push {address}/my-team/my-image\n"
+        f"  data:  {config.storage.filesystem.rootdirectory} ({database})\n"
+        "  stop:  Ctrl-C"
+    )

@@ -1,0 +1,105 @@
+"""Django's settings, all of them derived from the one typed configuration."""
+
+import os
+import re
+import secrets
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from registry_project.config import ConfigurationError, django_database, load_configuration
+from registry_project.logs import logging_settings
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+try:
+    CONFIGURATION = load_configuration(None, os.environ)
+except ConfigurationError as error:
+    sys.exit(str(error))
+
+# Nothing that the registry signs outlives a process yet.
+SECRET_KEY = secrets.token_urlsafe(48)
+DEBUG = False
+# Answers never repeat the Host header, so any name may lead here.
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "registry_project.urls"
+WSGI_APPLICATION = "registry_project.wsgi.application"
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+
+INSTALLED_APPS = [
+    # First, because its `check` extends Django's.
+    "blobs",
+    "repositories",
+    "accounts",
+    "registry_project",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "rest_framework",
+]
+MIDDLEWARE = ["registry_project.middleware.RegistryMiddleware"]
+AUTH_USER_MODEL = "accounts.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REST_FRAMEWORK = {"UNAUTHENTICATED_USER": None, "UNAUTHENTICATED_TOKEN": None}
+
+DATABASES = {
+    "default": django_database(CONFIGURATION.database_url(), pool_max=CONFIGURATION.database.pool.max),
+}
+STORAGES = {
+    "blobs": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": str(CONFIGURATION.storage.filesystem.rootdirectory)},
+    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+LOGGING = logging_settings(CONFIGURATION.log)
+LOGGING_CONFIG = "logging.config.dictConfig"
+
+# What domain functions and views read, in the words of the domain.
+HTTP_PREFIX = CONFIGURATION.http.prefix
+_origin = "" if CONFIGURATION.http.relativeurls or not CONFIGURATION.http.host else CONFIGURATION.http.host
+PUBLIC_BASE = f"{_origin}{HTTP_PREFIX}".rstrip("/")
+RESPONSE_HEADERS = {name: ", ".join(values) for name, values in CONFIGURATION.http.headers.items()}
+READ_ONLY = CONFIGURATION.storage.maintenance.readonly.enabled
+DELETE_ENABLED = CONFIGURATION.storage.delete.enabled
+REDIRECT_BLOBS = not CONFIGURATION.storage.redirect.disable
+SIGNED_URLS = timedelta(minutes=20)
+CATALOG_MAX = CONFIGURATION.catalog.maxentries
+TAGS_MAX = CONFIGURATION.tags.maxtags
+UPLOAD_LIFETIME = CONFIGURATION.storage.maintenance.uploadpurging.age
+UPLOAD_PURGING = CONFIGURATION.storage.maintenance.uploadpurging.enabled
+UPLOAD_PURGING_DRY_RUN = CONFIGURATION.storage.maintenance.uploadpurging.dryrun
+UPLOAD_PURGING_INTERVAL = CONFIGURATION.storage.maintenance.uploadpurging.interval
+GC_GRACE = CONFIGURATION.gc.grace
+GC_UNTAGGED = CONFIGURATION.gc.untagged
+GC_INTERVAL = CONFIGURATION.gc.interval
+TRASH_KEEP = CONFIGURATION.trash.keep
+
+
+@dataclass(frozen=True, slots=True)
+class UrlRules:
+    allow: tuple[re.Pattern[str], ...]
+    deny: tuple[re.Pattern[str], ...]
+
+
+_validation = CONFIGURATION.validation
+_urls, _indexes = _validation.manifests.urls, _validation.manifests.indexes
+# None: no rules. Without any pattern every http(s) address passes, see docs/configuration.md.
+MANIFEST_URLS = (
+    None if _validation.disabled else UrlRules(tuple(map(re.compile, _urls.allow)), tuple(map(re.compile, _urls.deny)))
+)
+# The platforms whose manifests must be there before their index; None: all.
+INDEX_PLATFORMS: frozenset[str] | None = None
+if _validation.disabled or _indexes.platforms == "none":
+    INDEX_PLATFORMS = frozenset()
+elif _indexes.platforms == "list":
+    INDEX_PLATFORMS = frozenset(f"{entry.os}/{entry.architecture}" for entry in _indexes.platformlist)
+
+CELERY_BROKER_URL = CONFIGURATION.celery.broker
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -1,0 +1,30 @@
+"""The routes, each name read greedily from the right: `x/manifests/y` and `foo/tags` are legal names."""
+
+from django.conf import settings
+from django.urls import re_path
+
+from blobs.api.views import BlobUploadsView, BlobUploadView, BlobView
+from oci.views import UnroutedView
+from registry_project.views import alive, bad_request, failed, not_found, ready, root
+from repositories.api.views import BaseView, CatalogView, ManifestView, ReferrersView, TagsView
+
+_V2 = settings.HTTP_PREFIX.lstrip("/") + "v2"
+_NAME = r"(?P<name>.+)"
+
+urlpatterns = [
+    re_path(rf"^{_V2}/?$", BaseView.as_view()),
+    re_path(rf"^{_V2}/_catalog$", CatalogView.as_view()),
+    re_path(rf"^{_V2}/{_NAME}/manifests/(?P<reference>[^/]+)$", ManifestView.as_view()),
+    re_path(rf"^{_V2}/{_NAME}/blobs/uploads/?$", BlobUploadsView.as_view()),
+    re_path(rf"^{_V2}/{_NAME}/blobs/uploads/(?P<session_id>[^/]+)$", BlobUploadView.as_view()),
+    re_path(rf"^{_V2}/{_NAME}/blobs/(?P<digest>[^/]+)$", BlobView.as_view()),
+    re_path(rf"^{_V2}/{_NAME}/tags/list$", TagsView.as_view()),
+    re_path(rf"^{_V2}/{_NAME}/referrers/(?P<digest>[^/]+)$", ReferrersView.as_view()),
+    re_path(rf"^{_V2}/", UnroutedView.as_view()),
+    re_path(r"^healthz$", alive),
+    re_path(r"^readyz$", ready),
+    re_path(r"^$", root),
+]
+handler400 = bad_request
+handler404 = not_found
+handler500 = failed

@@ -1,0 +1,58 @@
+"""Pages outside the protocol: health, and the last resort for what no view answered."""
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from blobs.storage import get_store
+from oci.errors import OCIError, RouteUnknown
+from oci.views import render_error
+from registry_project.monitor import monitor
+
+
+def root(request: HttpRequest) -> HttpResponse:
+    """Answer load balancers that ask for `/`, as Distribution does."""
+    return HttpResponse()
+
+
+def alive(request: HttpRequest) -> HttpResponse:
+    """The process answers; whatever else is down, restarting it would not help."""
+    return JsonResponse({"status": "alive"})
+
+
+def ready(request: HttpRequest) -> HttpResponse:
+    """Whether requests should be sent here: the database, the storage and the configured checks."""
+    problems = dict(monitor().problems())
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except (DatabaseError, InterfaceError) as error:
+        problems["database"] = str(error).strip()
+    try:
+        get_store().check()
+    except OCIError as error:
+        problems["storage"] = str(error.detail)
+    status = "unavailable" if problems else "ready"
+    return JsonResponse({"status": status, "problems": problems}, status=503 if problems else 200)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_protocol(request):
+        return render_error(RouteUnknown())
+    return HttpResponse("There is no such page.\n", status=404, content_type="text/plain; charset=utf-8")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return HttpResponse("The request cannot be understood.\n", status=400, content_type="text/plain; charset=utf-8")
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    if _is_protocol(request):
+        return render_error(OCIError())
+    return HttpResponse(
+        "The registry failed; its log says why.\n", status=500, content_type="text/plain; charset=utf-8"
+    )
+
+
+def _is_protocol(request: HttpRequest) -> bool:
+    return request.path_info.startswith(f"{settings.HTTP_PREFIX}v2")

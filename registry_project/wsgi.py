@@ -1,0 +1,28 @@
+"""The WSGI application that Granian serves."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from registry_project.lifeline import end_with_parent
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_project.settings")
+end_with_parent()
+
+from django.core.handlers.wsgi import WSGIHandler  # noqa: E402 - the settings come first
+from django.core.wsgi import get_wsgi_application  # noqa: E402
+
+handler: WSGIHandler = get_wsgi_application()
+
+
+def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Answer one request.
+
+    Granian sends a list at once and iterates over anything else; Django's responses are anything else.
+    """
+    response = handler(environ, start_response)
+    if getattr(response, "streaming", False):
+        return response
+    content = response.content
+    response.close()
+    return [content]

@@ -1,0 +1,1 @@
+"""Repositories, manifests, tags, tag history and referrers."""

@@ -1,0 +1,78 @@
+"""The header sets of manifest and list answers, each spelt once."""
+
+import json
+
+from django.http import HttpResponse, JsonResponse
+
+from oci import media_types
+from oci.locations import manifest_location, next_link
+from oci.names import RepositoryName
+from oci.views import empty
+from repositories.manifests import PushedManifest
+from repositories.models import Manifest
+from repositories.queries import ServedManifest
+
+# Crane and containerd follow no Link and read at most 4 MiB, so a page is cut by bytes.
+REFERRERS_PAGE_BYTES = 3_500_000
+
+
+def manifest_content(manifest: ServedManifest) -> HttpResponse:
+    """The bytes as they were pushed, or, where only the head was read, their length."""
+    response = HttpResponse(manifest.payload, content_type=manifest.media_type)
+    response["Content-Length"] = str(manifest.size)
+    response["Docker-Content-Digest"] = manifest.digest
+    response["ETag"] = f'"{manifest.digest}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def manifest_not_modified(manifest: ServedManifest) -> HttpResponse:
+    response = empty(304)
+    response["ETag"] = f'"{manifest.digest}"'
+    response["Docker-Content-Digest"] = manifest.digest
+    return response
+
+
+def manifest_created(name: RepositoryName, pushed: PushedManifest, *, named_tags: bool) -> HttpResponse:
+    response = empty(201)
+    response["Location"] = manifest_location(name, pushed.digest)
+    response["Docker-Content-Digest"] = str(pushed.digest)
+    if pushed.subject:
+        response["OCI-Subject"] = str(pushed.subject)
+    if named_tags:
+        response["OCI-Tag"] = ", ".join(tag.text for tag in pushed.tags)
+    return response
+
+
+def name_page(path: str, field: str, names: list[str], limit: int | None, **more: str) -> HttpResponse:
+    """A page of names; `names` may hold one more than `limit`, which tells that there is a next page."""
+    shown = names if limit is None else names[:limit]
+    response = JsonResponse({**more, field: shown})
+    if shown and limit is not None and len(names) > limit:
+        response["Link"] = next_link(path, n=limit, last=shown[-1])
+    return response
+
+
+def referrer_descriptor(manifest: Manifest) -> dict[str, object]:
+    """A referrer as the list shows it (distribution-spec, "Listing Referrers")."""
+    descriptor: dict[str, object] = {
+        "mediaType": manifest.media_type,
+        "digest": manifest.digest,
+        "size": manifest.size,
+    }
+    artifact_type = manifest.artifact_type or manifest.config_media_type
+    if artifact_type:
+        descriptor["artifactType"] = artifact_type
+    if manifest.annotations:
+        descriptor["annotations"] = manifest.annotations
+    return descriptor
+
+
+def referrers_index(descriptors: list[dict[str, object]], link: str | None, *, filtered: bool) -> HttpResponse:
+    index = {"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": descriptors}
+    response = HttpResponse(json.dumps(index), content_type=media_types.OCI_INDEX)
+    if filtered:
+        response["OCI-Filters-Applied"] = "artifactType"
+    if link:
+        response["Link"] = link
+    return response

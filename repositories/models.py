@@ -1,0 +1,181 @@
+"""Repositories and what they hold. Foreign keys that protect content never cascade."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from accounts.models import Visibility
+from oci.names import NAME_MAX_LENGTH, TAG_MAX_LENGTH
+from registry_project.fields import ByteOrderedField, DigestField
+
+_TYPE_LENGTH = 255
+_PRINCIPAL_LENGTH = 255
+
+
+class Repository(models.Model):
+    """A named set of manifests, tags and blobs. It has no counters: every writer share-locks this row."""
+
+    team = models.ForeignKey("accounts.Team", models.PROTECT, related_name="repositories")
+    name = ByteOrderedField(max_length=NAME_MAX_LENGTH)
+    # Empty: as the team's.
+    visibility = models.CharField(max_length=10, choices=Visibility, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+    deleted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["name"], condition=Q(deleted_at__isnull=True), name="repository_name_unique"
+            ),
+            models.CheckConstraint(
+                condition=Q(visibility__in=["", *Visibility.values]), name="repository_visibility_valid"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Manifest(models.Model):
+    """A manifest or index as it was pushed: `payload` is never changed, because its digest is of those bytes.
+
+    One row per repository and digest string. A manifest deleted by digest keeps its row until its history can no
+    longer be restored; `deleted_at` hides it meanwhile.
+    """
+
+    repository = models.ForeignKey(Repository, models.PROTECT, related_name="manifests")
+    digest = DigestField()
+    media_type = models.CharField(max_length=_TYPE_LENGTH)
+    payload = models.BinaryField()
+    size = models.BigIntegerField()
+    # Bytes of all that the manifest names directly, as its descriptors say.
+    total_size = models.BigIntegerField(default=0)
+    artifact_type = models.CharField(max_length=_TYPE_LENGTH, blank=True, default="")
+    config_digest = DigestField(blank=True, default="")
+    config_media_type = models.CharField(max_length=_TYPE_LENGTH, blank=True, default="")
+    # Text and no foreign key: a referrer may be pushed before its subject.
+    subject_digest = DigestField(blank=True, default="")
+    annotations = models.JSONField(default=dict)
+    pushed_at = models.DateTimeField(default=timezone.now)
+    pushed_by = models.CharField(max_length=_PRINCIPAL_LENGTH, blank=True, default="")
+    deleted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["repository", "digest"], name="manifest_unique"),
+            models.CheckConstraint(condition=Q(size__gte=0), name="manifest_size_not_negative"),
+        )
+        indexes = (
+            models.Index(  # the referrers list
+                fields=["repository", "subject_digest", "id"],
+                condition=~Q(subject_digest=""),
+                name="manifest_referrers",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.digest
+
+
+class ManifestBlob(models.Model):
+    """A manifest's reference to a blob of its repository; `repository` repeats the manifest's, for the index."""
+
+    class Role(models.TextChoices):
+        CONFIG = "config"
+        LAYER = "layer"
+        CHILD = "child"
+
+    manifest = models.ForeignKey(Manifest, models.PROTECT, related_name="blob_references")
+    blob = models.ForeignKey("blobs.Blob", models.PROTECT, related_name="manifest_references", db_index=False)
+    repository = models.ForeignKey(Repository, models.PROTECT, related_name="+", db_index=False)
+    role = models.CharField(max_length=6, choices=Role)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["manifest", "blob", "role"], name="manifest_blob_unique"),
+            models.CheckConstraint(condition=Q(role__in=["config", "layer", "child"]), name="manifest_blob_role_valid"),
+        )
+        # Who uses a blob: anywhere (collection), in one repository (deleting its link).
+        indexes = (models.Index(fields=["blob", "repository"], name="manifest_blob_users"),)
+
+
+class ManifestChild(models.Model):
+    """An index's reference to a manifest; `child` is empty while a sparse index waits for it."""
+
+    parent = models.ForeignKey(Manifest, models.PROTECT, related_name="child_references")
+    child = models.ForeignKey(Manifest, models.PROTECT, related_name="parent_references", null=True)
+    repository = models.ForeignKey(Repository, models.PROTECT, related_name="+", db_index=False)
+    digest = DigestField()
+    platform = models.CharField(max_length=_TYPE_LENGTH, blank=True, default="")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["parent", "digest"], name="manifest_child_unique"),
+            models.CheckConstraint(condition=~Q(parent=F("child")), name="manifest_child_not_itself"),
+        )
+        indexes = (
+            models.Index(  # a manifest arrives that a sparse index already names
+                fields=["repository", "digest"],
+                condition=Q(child__isnull=True),
+                name="manifest_child_awaited",
+            ),
+        )
+
+
+class Tag(models.Model):
+    """A name for a manifest."""
+
+    repository = models.ForeignKey(Repository, models.PROTECT, related_name="tags", db_index=False)
+    name = ByteOrderedField(max_length=TAG_MAX_LENGTH)
+    manifest = models.ForeignKey(Manifest, models.PROTECT, related_name="tags")
+    pushed_at = models.DateTimeField(default=timezone.now)
+    pushed_by = models.CharField(max_length=_PRINCIPAL_LENGTH, blank=True, default="")
+    expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["repository", "name"], name="tag_name_unique"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TagHistory(models.Model):
+    """What a tag pointed to, from when until when, and who or what ended it.
+
+    Until `restorable_until` it protects its manifest from collection.
+    """
+
+    class Reason(models.TextChoices):
+        MOVED = "moved"
+        DELETED = "deleted"
+        MANIFEST_DELETED = "manifest-deleted"
+
+    repository = models.ForeignKey(Repository, models.PROTECT, related_name="tag_history", db_index=False)
+    name = ByteOrderedField(max_length=TAG_MAX_LENGTH)
+    manifest = models.ForeignKey(Manifest, models.PROTECT, related_name="tag_history", db_index=False)
+    started_at = models.DateTimeField()
+    started_by = models.CharField(max_length=_PRINCIPAL_LENGTH, blank=True, default="")
+    ended_at = models.DateTimeField()
+    ended_by = models.CharField(max_length=_PRINCIPAL_LENGTH, blank=True, default="")
+    reason = models.CharField(max_length=20, choices=Reason)
+    restorable_until = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(ended_at__gte=F("started_at")), name="tag_history_in_order"),)
+        indexes = (
+            models.Index(fields=["repository", "name", "ended_at"], name="tag_history_timeline"),
+            models.Index(fields=["manifest", "restorable_until"], name="tag_history_keeps"),
+        )
+
+
+class ManifestReview(models.Model):
+    """A date with garbage collection. It has no foreign key: it may outlive the manifest and locks nothing."""
+
+    manifest_id = models.BigIntegerField(primary_key=True)
+    review_after = models.DateTimeField()
+    attempts = models.PositiveIntegerField(default=0)
+    reason = models.CharField(max_length=40)
+    version = models.BigIntegerField(default=1)
+
+    class Meta:
+        indexes = (models.Index(fields=["review_after"], name="manifest_review_due"),)
