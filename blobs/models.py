@@ -57,7 +57,7 @@ class UploadSession(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     repository = models.ForeignKey("repositories.Repository", models.PROTECT, related_name="uploads")
     principal = models.CharField(max_length=255, blank=True)
-    storage_key = ByteOrderedField(max_length=STORAGE_KEY_LENGTH, null=True)
+    storage_key = ByteOrderedField(max_length=STORAGE_KEY_LENGTH, null=True)  # type: ignore[misc]
     offset = models.BigIntegerField(default=0)
     digest_algorithm = models.CharField(max_length=20, default="sha256")
     digest = DigestField(blank=True, default="")

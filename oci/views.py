@@ -1,7 +1,7 @@
 """What every endpoint under /v2/ shares."""
 
 import logging
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -56,7 +56,7 @@ class OCIView(APIView):
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = _IgnoreAccept
     # DRF's OPTIONS would describe serializers that these endpoints do not have.
-    http_method_names: ClassVar[list[str]] = ["get", "head", "post", "put", "patch", "delete"]
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
@@ -69,10 +69,10 @@ class OCIView(APIView):
     def default_response_headers(self) -> dict[str, str]:
         return {}
 
-    def handle_exception(self, exc: Exception) -> HttpResponse:
+    def handle_exception(self, exc: Exception) -> Any:
         return render_error(exc)
 
-    def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         raise Unsupported({"method": request.method}, headers={"Allow": ", ".join(self.allowed_methods)})
 
 

@@ -20,4 +20,4 @@ def _schedule(sender: Celery, **_: object) -> None:
 
     for task, interval in periodic_tasks():
         # A message that waited for a whole round has been overtaken by the next one.
-        sender.add_periodic_task(interval, task.s(), expires=interval.total_seconds(), name=task.name)
+        sender.add_periodic_task(interval.total_seconds(), task.s(), expires=interval.total_seconds(), name=task.name)

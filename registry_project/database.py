@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.db import IntegrityError, OperationalError, connection, transaction
 
@@ -102,7 +102,7 @@ def release_connection() -> None:
         connection.close()
 
 
-def fetch_all(sql: str, parameters: Collection[object]) -> list[tuple[object, ...]]:
+def fetch_all(sql: str, parameters: Collection[Any]) -> list[tuple[object, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, tuple(parameters))
         return list(cursor.fetchall())

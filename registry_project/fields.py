@@ -1,12 +1,17 @@
 """Model fields that both databases order by bytes."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+if TYPE_CHECKING:
+    _CharField = models.CharField[Any, str]
+else:
+    _CharField = models.CharField
 
-class ByteOrderedField(models.CharField):  # type: ignore[type-arg] - not subscriptable when it runs
+
+class ByteOrderedField(_CharField):
     """Text that compares and sorts by its bytes, as the specification orders tags.
 
     PostgreSQL needs collation "C" for that; SQLite's default, BINARY, does it already.

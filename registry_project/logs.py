@@ -119,7 +119,9 @@ def logging_settings(log: LogSection) -> dict[str, Any]:
                 "report_caller": log.reportcaller,
             }
         },
-        "filters": {name: {"()": "registry_project.logs.LevelFilter", "levels": hook.levels} for name, hook in hooks.items()},
+        "filters": {
+            name: {"()": "registry_project.logs.LevelFilter", "levels": hook.levels} for name, hook in hooks.items()
+        },
         "handlers": {
             "messages": _stream("stderr"),
             "access": {"class": "logging.NullHandler"} if log.accesslog.disabled else _stream("stdout"),

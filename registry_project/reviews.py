@@ -17,7 +17,7 @@ def arm_reviews(model: type[models.Model], target_ids: Iterable[int], *, review_
     ids = sorted(set(target_ids))
     if not ids:
         return
-    table, key = model._meta.db_table, model._meta.pk.column  # type: ignore[union-attr]
+    table, key = model._meta.db_table, model._meta.pk.column
     later = "GREATEST" if is_postgresql() else "MAX"
     moment = connection.ops.adapt_datetimefield_value(review_after)
     rows = ", ".join(["(%s, %s, 0, %s, 1)"] * len(ids))

@@ -9,9 +9,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connections
-from granian.constants import HTTPModes, Interfaces
-from granian.server import Server
-from granian.server.common import SSLProtocols
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.server.mp import MPServer
 
 from blobs.storage import get_store
 from registry_project import background
@@ -44,7 +43,7 @@ def serve(config: Configuration, *, announce: Callable[[str], object]) -> None:
         server.serve()
 
 
-def _server(config: Configuration) -> Server:
+def _server(config: Configuration) -> MPServer:
     http, listen = config.http, config.http.listen
     where: dict[str, Any] = (
         {"uds": Path(http.addr)} if listen is None else {"address": listen.host or "0.0.0.0", "port": listen.port}  # noqa: S104 - no host means all
@@ -58,7 +57,7 @@ def _server(config: Configuration) -> Server:
             "ssl_ca": tls.clientcas[0] if tls.clientcas else None,
             "ssl_client_verify": bool(tls.clientcas),
         }
-    return Server(
+    return MPServer(
         "registry_project.wsgi:application",
         interface=Interfaces.WSGI,
         workers=config.web.workers,

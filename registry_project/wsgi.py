@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from registry_project.lifeline import end_with_parent
 
@@ -11,6 +11,7 @@ end_with_parent()
 
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402 - the settings come first
 from django.core.wsgi import get_wsgi_application  # noqa: E402
+from django.http import HttpResponse  # noqa: E402
 
 handler: WSGIHandler = get_wsgi_application()
 
@@ -23,6 +24,5 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     response = handler(environ, start_response)
     if getattr(response, "streaming", False):
         return response
-    content = response.content
     response.close()
-    return [content]
+    return [cast("HttpResponse", response).content]

@@ -1,5 +1,6 @@
 """Blobs and uploads (distribution-spec, end-2, 4 to 6, 10, 11, 13 and 14)."""
 
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -115,7 +116,7 @@ class BlobUploadView(OCIView):
         uploads.cancel_upload(owner=_owner(access), session_id=session_id)
         return empty(204)
 
-    def handle_exception(self, exc: Exception) -> HttpResponse:
+    def handle_exception(self, exc: Exception) -> Any:
         response = super().handle_exception(exc)
         if isinstance(exc, ChunkOutOfOrder):
             for header, value in upload_headers(self.kwargs["name"], exc.upload).items():

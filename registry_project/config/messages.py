@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from registry_project.config.checks import Path
 from registry_project.config.configuration import Sections
 from registry_project.config.errors import Mistake
-from registry_project.config.schema import config_schema, keys_of, variable_names
+from registry_project.config.schema import dotted_keys, keys_of, variable_names
 from registry_project.config.section import Secret
 from registry_project.config.tree import Node, deepest
 from registry_project.config.values import Scalar
@@ -66,7 +66,7 @@ def _is_secret(path: Path) -> bool:
 def unknown_key(place: str, path: Path, siblings: Sequence[str]) -> str:
     name = str(path[-1])
     close = get_close_matches(name.lower(), siblings, 1)
-    elsewhere = [item.key for item in config_schema(Sections) if item.key.rpartition(".")[2] == name.lower()]
+    elsewhere = [key for key in dotted_keys(Sections) if key.rpartition(".")[2] == name.lower()]
     if close:
         hint = f"; did you mean {dotted((*path[:-1], close[0]))}?"
     else:

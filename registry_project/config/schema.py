@@ -1,16 +1,14 @@
-"""What keys there are: read from the models, for the overrides, the messages and the documentation."""
+"""What keys there are: read from the models, for the overrides and the messages."""
 
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from registry_project.config.section import GoName, Ignored, Refused
+from registry_project.config.section import GoName
 from registry_project.config.values import Plain
 
 Note = TypeVar("Note")
@@ -36,6 +34,7 @@ class Key:
     """A key of a section as it is written in config.yml, with what the model says about it."""
 
     name: str
+    attribute: str
     shape: Shape
     field: FieldInfo
 
@@ -50,7 +49,7 @@ class Key:
 
 def keys_of(section: type[BaseModel]) -> list[Key]:
     return [
-        Key(field.alias or name, _shape(field.annotation), field)
+        Key(field.alias or name, name, _shape(field.annotation), field)
         for name, field in section.model_fields.items()
         if name != "warnings"
     ]
@@ -74,74 +73,12 @@ def _shape(annotation: object) -> Shape:
     return Shape("leaf", annotation=annotation)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyDescription:
-    """One line of the documentation; `status` says why a key has no effect or is refused, or is empty."""
-
-    key: str
-    type: str
-    default: str
-    description: str
-    status: str
-
-
-def config_schema(section: type[BaseModel], prefix: str = "") -> Iterator[KeyDescription]:
-    """This will list every key below `section`, dotted, with `[]` for the items of a list."""
+def dotted_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """This will list every key below `section`, with `[]` for the items of a list."""
     for key in keys_of(section):
-        name = prefix + key.name
-        note = key.note(Ignored) or key.note(Refused)
-        description = " ".join((key.field.description or "").split())
-        status = note.reason if note else ""
-        shape = key.shape
-        if shape.kind == "section" and shape.section:
-            yield KeyDescription(name, "section", "", description, status)
-            yield from config_schema(shape.section, f"{name}.")
-        elif shape.kind == "list" and shape.item and shape.item.section:
-            yield KeyDescription(name, "list of sections", "", description, status)
-            yield from config_schema(shape.item.section, f"{name}[].")
-        else:
-            yield KeyDescription(name, type_name(shape), default_text(key.field), description, status)
-
-
-_TYPE_NAMES = {bool: "true or false", int: "number", str: "text", Path: "path", timedelta: "duration"}
-
-
-def type_name(shape: Shape) -> str:
-    if shape.kind == "mapping":
-        return "mapping"
-    if shape.kind == "list" and shape.item:
-        return f"list of {type_name(shape.item)}"
-    annotation = shape.annotation
-    while get_origin(annotation) in (Annotated, Union, types.UnionType):
-        annotation = get_args(annotation)[0]
-    if get_origin(annotation) is Literal:
-        return "text"
-    return _TYPE_NAMES.get(annotation, "any") if isinstance(annotation, type) else "any"
-
-
-def default_text(field: FieldInfo) -> str:
-    """This will write the default as one would write it in config.yml; empty when there is none."""
-    if field.default_factory is not None:
-        return ""
-    return _written(field.default)
-
-
-def _written(value: Any) -> str:
-    if value is None or value == "" or value in ({}, ()):
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, timedelta):
-        return duration_text(value)
-    return str(value)
-
-
-def duration_text(value: timedelta) -> str:
-    seconds = value.total_seconds()
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds and seconds % size == 0 and (unit != "d" or seconds > size):
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:g}s"
+        yield prefix + key.name
+        if key.shape.nested:
+            yield from dotted_keys(key.shape.nested, f"{prefix}{key.name}{'' if key.shape.section else '[]'}.")
 
 
 def variable_names(section: type[BaseModel], prefix: str = "REGISTRY") -> Iterator[str]:

@@ -6,9 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A mapping with known keys. The text under each attribute is its line in docs/configuration.md."""
+    """A mapping with known keys. The text under each attribute is its line in docs/configuration.md.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True)
+    Pydantic could read those texts itself, but it would read the source files at each start.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class DriverMap(Section):

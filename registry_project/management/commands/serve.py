@@ -1,10 +1,9 @@
 """`lading serve [config.yml]`."""
 
-import argparse
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from registry_project.config import ConfigurationError
 from registry_project.server import serve
@@ -15,7 +14,7 @@ class Command(BaseCommand):
     # The server reports what is wrong with the configuration itself.
     requires_system_checks: list[str] = []
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("configuration", nargs="?", help="config.yml; REGISTRY_CONFIGURATION_PATH is another way")
 
     def handle(self, *args: Any, **options: Any) -> None:

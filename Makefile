@@ -1,0 +1,87 @@
+# `make` lists the targets. Each works in a fresh clone and may be repeated.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON_BIN := .venv/bin
+PYTEST = $(PYTHON_BIN)/python -m pytest $(PYTEST_ARGS)
+WITH_SERVICES = $(PYTHON_BIN)/python -m tests.services
+# These also run on SQLite, which takes its own way through locks and transactions.
+SQLITE_TESTS = $(wildcard tests/api tests/concurrency tests/live)
+
+##@ Use
+
+.PHONY: run
+run: ## Serve on 127.0.0.1:5000, with SQLite and ./data
+	@scripts/ensure-venv runtime
+	@exec $(PYTHON_BIN)/lading serve
+
+##@ Check
+
+.PHONY: test
+test: venv services ## Run the tests on PostgreSQL, then the protocol's on SQLite (PYTEST_ARGS="-k name")
+	@echo "== tests on PostgreSQL"
+	@$(WITH_SERVICES) -- $(PYTEST) -m "not clients"
+	@echo "== tests on SQLite: $(or $(SQLITE_TESTS),none yet)"
+	@$(if $(SQLITE_TESTS),$(WITH_SERVICES) --sqlite -- $(PYTEST) -m "not clients" $(SQLITE_TESTS))
+
+.PHONY: conformance
+conformance: venv services ## Run the OCI conformance programs against Lading
+	@$(WITH_SERVICES) -- $(PYTHON_BIN)/python -m tests.conformance
+
+.PHONY: clients
+clients: venv services ## Drive skopeo, podman, docker, crane, … against Lading
+	@scripts/install-clients
+	@$(WITH_SERVICES) -- $(PYTEST) tests/clients -m clients
+
+.PHONY: bench
+bench: venv services ## Measure speed and memory
+	@$(WITH_SERVICES) --durable -- $(PYTHON_BIN)/python -m tests.bench
+
+.PHONY: lint
+lint: style types imports migrations files ## Check style, types, import rules, migrations and files
+
+.PHONY: style types imports migrations files
+style: venv
+	@$(PYTHON_BIN)/ruff check
+	@$(PYTHON_BIN)/ruff format --check
+types: venv
+	@$(PYTHON_BIN)/mypy
+imports: venv
+	@$(PYTHON_BIN)/lint-imports --no-logo
+migrations: venv
+	@$(WITH_SERVICES) --sqlite --no-redis -- $(PYTHON_BIN)/python manage.py makemigrations --check --dry-run
+files: venv
+	@$(PYTHON_BIN)/python scripts/check_repository.py
+
+.PHONY: check
+check: lint test ## Everything that a change must pass
+
+##@ Work on it
+
+.PHONY: format
+format: venv ## Rewrite the code in the project's style
+	@$(PYTHON_BIN)/ruff check --fix
+	@$(PYTHON_BIN)/ruff format
+
+.PHONY: lock
+lock: venv ## Pin the newest allowed version of every dependency
+	@scripts/lock
+
+.PHONY: clean
+clean: ## Remove what was built or installed here; ./data stays
+	@rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: venv services
+venv:
+	@scripts/ensure-venv dev
+services:
+	@scripts/ensure-services

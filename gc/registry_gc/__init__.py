@@ -1,0 +1,1 @@
+"""Garbage collection and retention: the readers of the review rows that pushes and deletes write."""

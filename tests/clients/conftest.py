@@ -1,0 +1,103 @@
+"""One live server for all clients, a new home and a new repository for each test."""
+
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.clients.api import Registry
+from tests.clients.images import Layout, image_index, root_file_system, small_image
+from tests.clients.programs import Client, find_program, private_environment
+from tests.clients.recorder import Recording, recorded
+from tests.live_server import LiveServer, default_database, live_server
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.clients)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[LiveServer]:
+    with live_server(database=default_database()) as running:
+        yield running
+
+
+@pytest.fixture
+def host(server: LiveServer) -> str:
+    return server.host
+
+
+@pytest.fixture
+def registry(server: LiveServer) -> Registry:
+    return Registry(server.host)
+
+
+@pytest.fixture
+def recording(server: LiveServer) -> Iterator[Recording]:
+    with recorded(server.host) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def repository(request: pytest.FixtureRequest) -> str:
+    """A name that no other test uses."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+    return f"clients/{name}-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Layout:
+    return small_image(tmp_path / "image", seed=secrets.token_hex(8))
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Layout:
+    return image_index(tmp_path / "index", seed=secrets.token_hex(8))
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Path]:
+    """A folder for gigabytes: pytest keeps the folders of its last sessions, this one goes at once."""
+    with TemporaryDirectory(prefix="lading-clients-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def scratch_folder(scratch: Path) -> Iterator[Path]:
+    with TemporaryDirectory(dir=scratch) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def root_image(scratch: Path) -> Layout:
+    layout = root_file_system(scratch / "root-image")
+    print(f"root file system made of {layout.source}")
+    return layout
+
+
+ClientMaker = Callable[..., Client]
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> ClientMaker:
+    """Makes clients that share this test's home; a program that is missing skips the test."""
+
+    def make(name: str, *arguments: object, **environ: str) -> Client:
+        environment = {**private_environment(tmp_path / "home"), **environ}
+        return Client(required_program(name), environment, tmp_path, tuple(map(str, arguments)))
+
+    return make
+
+
+def required_program(name: str) -> str:
+    program = find_program(name)
+    if program is None:
+        pytest.skip(f"{name} is not installed; scripts/install-clients installs it")
+    return program

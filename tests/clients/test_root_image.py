@@ -1,0 +1,76 @@
+"""An image of a real root file system, more than 200 MB, goes through each copying client unchanged."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.clients.images import blob_path
+
+AT_LEAST = 200_000_000
+
+
+@pytest.fixture
+def pulled(scratch_folder) -> Path:
+    return scratch_folder / "pulled"
+
+
+def assert_same_blobs(pulled: Path, layout) -> None:
+    for digest, size in {**layout.manifests, **layout.blobs}.items():
+        path = blob_path(pulled, digest)
+        assert path.stat().st_size == size
+        with path.open("rb") as left, layout.path(digest).open("rb") as right:
+            while block := left.read(1 << 20):
+                assert block == right.read(1 << 20), digest
+
+
+def test_image_is_large_and_has_several_layers(root_image):
+    assert sum(root_image.blobs.values()) >= AT_LEAST
+    assert len(root_image.image.layers) >= 3
+
+
+def test_skopeo(client, host, registry, repository, root_image, pulled):
+    skopeo = client("skopeo")
+    skopeo(
+        "copy",
+        "--dest-tls-verify=false",
+        "--preserve-digests",
+        root_image.reference,
+        f"docker://{host}/{repository}:root",
+    )
+    registry.assert_holds(repository, "root", root_image)
+    skopeo(
+        "copy",
+        "--src-tls-verify=false",
+        "--preserve-digests",
+        f"docker://{host}/{repository}:root",
+        f"oci:{pulled}:root",
+    )
+    assert_same_blobs(pulled, root_image)
+
+
+def test_crane(client, host, registry, repository, root_image, pulled):
+    crane = client("crane")
+    crane("push", root_image.folder, f"{host}/{repository}:root")
+    registry.assert_holds(repository, "root", root_image)
+    crane("pull", "--format=oci", f"{host}/{repository}:root", pulled)
+    assert_same_blobs(pulled, root_image)
+
+
+def test_oras(client, host, registry, repository, root_image, pulled):
+    oras = client("oras")
+    target = f"{host}/{repository}:root"
+    oras("copy", "--from-oci-layout", f"{root_image.folder}:root", "--to-plain-http", target)
+    registry.assert_holds(repository, "root", root_image)
+    oras("copy", "--from-plain-http", target, "--to-oci-layout", f"{pulled}:root")
+    assert_same_blobs(pulled, root_image)
+
+
+def test_regctl_through_a_cut_connection(client, registry, repository, root_image, pulled, recording):
+    recording.cut_after = 100_000_000
+    regctl = client("regctl", f"--host=reg={recording.host},tls=disabled")
+    target = f"{recording.host}/{repository}:root"
+    regctl("image", "copy", f"ocidir://{root_image.folder}:root", target)
+    assert len(recording.cuts) == 1, recording
+    registry.assert_holds(repository, "root", root_image)
+    regctl("image", "copy", target, f"ocidir://{pulled}:root")
+    assert_same_blobs(pulled, root_image)
