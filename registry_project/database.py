@@ -102,6 +102,13 @@ def release_connection() -> None:
         connection.close()
 
 
+def drop_broken_connections() -> None:
+    """Look at every pooled connection after one failed: a restarted database has broken them all."""
+    if is_postgresql() and not connection.in_atomic_block:
+        connection.close()
+        connection.pool.check()  # type: ignore[attr-defined]
+
+
 def fetch_all(sql: str, parameters: Collection[Any]) -> list[tuple[object, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, tuple(parameters))

@@ -74,7 +74,7 @@ class JsonFormatter(LineFormatter):
         trace = self.traceback(record)
         if trace:
             pairs["exception"] = trace
-        return json.dumps(pairs, default=str, ensure_ascii=False)
+        return _json(pairs)
 
 
 class LogstashFormatter(JsonFormatter):
@@ -90,8 +90,16 @@ def _quoted(value: object) -> str:
     text = str(value)
     if text and all(c.isalnum() or c in "-._/@^+:" for c in text):
         return text
-    # JSON escapes line breaks and quotes, so that a client's text cannot forge a second line.
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    return _json(text)
+
+
+# JSON leaves these as they are, but terminals obey some of them and log readers break lines at others.
+_CONTROLS = {number: f"\\u{number:04x}" for number in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
+
+
+def _json(value: object) -> str:
+    """JSON on one line whatever a client sent, so that no text can forge a second line."""
+    return json.dumps(value, default=str, ensure_ascii=False).translate(_CONTROLS)
 
 
 class LevelFilter(logging.Filter):

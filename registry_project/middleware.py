@@ -9,7 +9,10 @@ from django.http import HttpRequest, HttpResponseBase
 
 from oci.errors import Unavailable
 from oci.views import render_error
+from registry_project.database import drop_broken_connections
 from registry_project.monitor import monitor
+
+_UNAVAILABLE = 503
 
 access_log = logging.getLogger("lading.access")
 
@@ -27,6 +30,8 @@ class RegistryMiddleware:
             response: HttpResponseBase = render_error(Unavailable({"unhealthy": sorted(problems)}))
         else:
             response = self._get_response(request)
+            if response.status_code == _UNAVAILABLE:
+                drop_broken_connections()
         if protocol:
             response["Docker-Distribution-Api-Version"] = "registry/2.0"
         for name, value in self._headers.items():

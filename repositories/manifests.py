@@ -16,7 +16,7 @@ from oci.names import Reference, TagName
 from registry_project.database import any_of, fetch_all, for_update, key_share, retried, writing
 from registry_project.reviews import arm_reviews
 from repositories.models import Manifest, ManifestBlob, ManifestChild, ManifestReview, Tag, TagHistory
-from repositories.tags import end_tags, point_tags
+from repositories.tags import end_tags, hold_tagged_manifests, point_tags
 from repositories.validation import check_urls, must_hold_child
 
 
@@ -68,6 +68,8 @@ def _store(
     with writing():
         lock_repository(repository_id)
         references = _hold_references(repository_id, document)
+        if tags:
+            hold_tagged_manifests(repository_id=repository_id, names=tags)
         manifest = _upsert(repository_id, principal, digest, payload, document, now)
         _link(manifest, references, document)
         if tags:

@@ -11,7 +11,7 @@ from accounts.rights import Principal
 from blobs.links import lock_repository
 from oci.errors import ManifestUnknown
 from oci.names import TagName
-from registry_project.database import LostRace, fetch_all, retried, writing
+from registry_project.database import LostRace, any_of, fetch_all, key_share, retried, writing
 from registry_project.reviews import arm_reviews
 from repositories.models import ManifestReview, Tag, TagHistory
 
@@ -29,6 +29,19 @@ def point_tags(
         if before is not None:
             left.append(before)
     return left
+
+
+def hold_tagged_manifests(*, repository_id: int, names: Iterable[TagName]) -> None:
+    """Keep the manifests that tags point to now, whose history will refer to them, before the tags are locked.
+
+    Otherwise the foreign key would lock them at commit, against the order: deleting a manifest takes its tags last.
+    """
+    condition, wanted = any_of(sorted({name.text for name in names}))
+    fetch_all(
+        "SELECT m.id FROM repositories_tag t JOIN repositories_manifest m ON m.id = t.manifest_id"
+        f" WHERE t.repository_id = %s AND t.name {condition} ORDER BY m.id{key_share('m')}",
+        [repository_id, wanted],
+    )
 
 
 def _point_tag(repository_id: int, name: TagName, manifest_id: int, principal: Principal, now: datetime) -> int | None:
@@ -58,6 +71,7 @@ def delete_tag(*, repository_id: int, name: TagName, principal: Principal) -> No
     now = timezone.now()
     with writing():
         lock_repository(repository_id)
+        hold_tagged_manifests(repository_id=repository_id, names=[name])
         tag = Tag.objects.select_for_update().filter(repository_id=repository_id, name=name.text).first()
         if tag is None:
             raise ManifestUnknown({"tag": name.text})

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from registry_project.config.checks import Path
 from registry_project.config.configuration import Sections
 from registry_project.config.errors import Mistake
+from registry_project.config.overrides import PREFIX
 from registry_project.config.schema import dotted_keys, keys_of, variable_names
 from registry_project.config.section import Secret
 from registry_project.config.tree import Node, deepest
@@ -80,5 +81,7 @@ def unknown_variable(name: str) -> str:
             f"environment variable {name}: not a setting; Kubernetes adds it for a Service called registry "
             "(enableServiceLinks: false stops that)"
         )
-    close = get_close_matches(name.upper(), list(variable_names(Sections)), 1, 0.75)
-    return f"environment variable {name}: unknown key" + (f"; did you mean {close[0]}?" if close else "")
+    # Without the prefix, which would make everything look alike.
+    known = [variable.removeprefix(PREFIX) for variable in variable_names(Sections)]
+    close = get_close_matches(name.removeprefix(PREFIX).upper(), known, 1, 0.75)
+    return f"environment variable {name}: unknown key" + (f"; did you mean {PREFIX}{close[0]}?" if close else "")

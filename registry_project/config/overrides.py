@@ -59,10 +59,13 @@ class _Override:
         self.text = text
         self.notes = notes
 
-    def value(self) -> Node:
+    def value(self, shape: Shape) -> Node:
         try:
             return read_yaml(self.text, lambda _: self.place, self.notes)
         except YamlMistake as error:
+            # An address such as [::1]:5000, or a password with a leading *, is no YAML but clear all the same.
+            if shape.kind == "leaf":
+                return Node(Scalar(self.text, self.text), self.place)
             raise WrongVariable(f"the value is not YAML: {error}") from error
 
     def apply(self, node: Node, shape: Shape, path: list[str], *, keep_case: bool) -> None:
@@ -105,7 +108,7 @@ class _Override:
         self.make_room(node, {})
         assert isinstance(node.content, dict)
         if len(path) == 1:
-            node.content[name] = named_choice(self.value(), name)
+            node.content[name] = named_choice(self.value(shape), name)
             return
         child = node.content.setdefault(name, Node(NOTHING, self.place))
         self.apply(child, shape, path[1:], keep_case=keep_case)
@@ -119,7 +122,7 @@ class _Override:
         if index > len(node.content):
             raise WrongVariable(f"the list has {len(node.content)} elements, so the next index is {len(node.content)}")
         if len(path) == 1:
-            node.content[index : index + 1] = [self.value()]
+            node.content[index : index + 1] = [self.value(shape)]
             return
         if index == len(node.content):
             node.content.append(Node(NOTHING, self.place))

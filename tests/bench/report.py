@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from tests.bench.systems import REFERENCE
 
 BEGIN = "<!-- bench: begin -->"
 END = "<!-- bench: end -->"
+LIBRARIES = ("django", "granian", "psycopg")
 
 
 @dataclass(frozen=True)
@@ -83,16 +85,15 @@ def table(all_figures: list[Figures]) -> str:
 def circumstances(all_figures: list[Figures], skipped: dict[str, str], scale: Scale, load: float) -> str:
     """This will list the command, the machine, the versions and what was left out."""
     command = " ".join(["python -m tests.bench", *sys.argv[1:]])
-    lading = ("lading", "django", "granian", "psycopg")
-    versions = ", ".join(f"{name} {_version(name)}" for name in lading)
-    others = "; ".join(f"{one.system.name}: {one.system.version}" for one in all_figures)
+    libraries = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
+    systems = "; ".join(f"{one.system.name}: {one.system.version}" for one in all_figures)
+    sizes = f"downloads of {scale.download >> 20} MiB, uploads of {scale.upload >> 20} MiB"
+    load_words = f"{scale.connections} connections, {scale.seconds:g} s a load"
+    machine = f"{os.cpu_count()} cores ({_processor()}), {_memory_gib():.0f} GiB of memory"
     facts = [
-        f"`make bench` (`{command}`) on {datetime.now(UTC):%Y-%m-%d}: {scale.rounds} rounds, "
-        f"{scale.connections} connections, {scale.seconds:g} s a load, "
-        f"downloads of {scale.download >> 20} MiB, uploads of {scale.upload >> 20} MiB",
-        f"machine: {os.cpu_count()} cores ({_processor()}), {_memory_gib():.0f} GiB of memory, "
-        f"kernel {platform.release()}, load average before the start {load:.2f}",
-        f"versions: Python {platform.python_version()}, {versions}; {others}",
+        f"`make bench` (`{command}`) on {datetime.now(UTC):%Y-%m-%d}: {scale.rounds} rounds, {load_words}, {sizes}",
+        f"machine: {machine}, kernel {platform.release()}, load average before the start {load:.2f}",
+        f"versions: Lading {_lading()}, Python {platform.python_version()}, {libraries}; {systems}",
     ]
     facts += [f"left out: {name}: {reason}" for name, reason in skipped.items()]
     return "\n".join(f"- {fact}." for fact in facts)
@@ -120,11 +121,9 @@ def _line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+def _lading() -> str:
+    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    return str(tomllib.loads(project.read_text())["project"]["version"])
 
 
 def _processor() -> str:

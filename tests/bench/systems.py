@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -56,7 +57,7 @@ class System:
 @contextmanager
 def lading(database: Literal["postgres", "sqlite"], environ: dict[str, str]) -> Iterator[System]:
     name = "Lading, PostgreSQL" if database == "postgres" else "Lading, SQLite"
-    server_id, version = None, "SQLite"
+    server_id, version = None, f"SQLite {sqlite3.sqlite_version}"
     if database == "postgres":
         if not (address := os.environ.get(POSTGRES_VARIABLE)):
             raise Skipped(f"{POSTGRES_VARIABLE} is not set; `make bench` starts a PostgreSQL")
@@ -71,7 +72,8 @@ def distribution(name: str, program_name: str, origin: str) -> Iterator[System]:
     program = shutil.which(program_name)
     if not program:
         raise Skipped(f"the program {program_name} is not there ({origin})")
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    version = answer.stdout.split()[-1]
     with tempfile.TemporaryDirectory(prefix="lading-bench-") as folder:
         port = free_port()
         configuration = Path(folder, "config.yml")

@@ -100,10 +100,9 @@ class Client:
 
 def chunked(content: bytes) -> bytes:
     """This will frame `content` in chunks of docker's size (RFC 9112 section 7.1)."""
-    view = memoryview(content)
     frames = bytearray()
-    for start in range(0, len(view), CHUNK):
-        piece = view[start : start + CHUNK]
+    for start in range(0, len(content), CHUNK):
+        piece = content[start : start + CHUNK]
         frames += b"%x\r\n%b\r\n" % (len(piece), piece)
     return bytes(frames + b"0\r\n\r\n")
 

@@ -3,12 +3,14 @@
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.clients.api import Registry
+from tests.clients.daemon import Daemon, DaemonFailed, docker_daemon
 from tests.clients.images import Layout, image_index, root_file_system, small_image
 from tests.clients.programs import Client, find_program, private_environment
 from tests.clients.recorder import Recording, recorded
@@ -80,6 +82,17 @@ def root_image(scratch: Path) -> Layout:
     layout = root_file_system(scratch / "root-image")
     print(f"root file system made of {layout.source}")
     return layout
+
+
+@pytest.fixture(scope="session")
+def daemon(scratch: Path) -> Iterator[Daemon]:
+    program = required_program("dockerd")
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(docker_daemon(program, scratch / "docker"))
+        except DaemonFailed as problem:
+            pytest.skip(f"the docker daemon does not start here: {problem}")
+        yield running
 
 
 ClientMaker = Callable[..., Client]

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import secrets
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterable, Sequence
@@ -201,6 +202,13 @@ def image_index(folder: Path, *, seed: str, tag: str = "multi") -> Layout:
     return writer.close(tag, images, index=True)
 
 
+def random_image(folder: Path, *, size: int, tag: str = "random") -> Layout:
+    """This will make an image of one layer of `size` bytes that no registry can have seen."""
+    writer = LayoutWriter(folder)
+    image = writer.add_image([writer.add_layer(_entry("random", secrets.token_bytes(size)), compress=False)])
+    return writer.close(tag, [image])
+
+
 def root_file_system(folder: Path, *, tag: str = "root") -> Layout:
     """This will make an image of Debian packages' contents, more than 200 MB in six layers.
 
@@ -221,8 +229,11 @@ def root_file_system(folder: Path, *, tag: str = "root") -> Layout:
 
 
 def _file(name: str, text: str) -> Callable[[tarfile.TarFile], None]:
+    return _entry(name, "".join(f"{text} {line}\n" for line in range(200)).encode())
+
+
+def _entry(name: str, data: bytes) -> Callable[[tarfile.TarFile], None]:
     def fill(tar: tarfile.TarFile) -> None:
-        data = "".join(f"{text} {line}\n" for line in range(200)).encode()
         entry = tarfile.TarInfo(name)
         entry.size = len(data)
         tar.addfile(entry, io.BytesIO(data))

@@ -46,30 +46,33 @@ class Client:
 
     def __call__(self, *arguments: object, timeout: float = CLIENT_SECONDS) -> str:
         """This will run the program and return what it wrote to standard output; it must succeed."""
-        result = self.attempt(*arguments, timeout=timeout)
+        return self.output(*arguments, timeout=timeout).decode(errors="replace")
+
+    def output(self, *arguments: object, timeout: float = CLIENT_SECONDS) -> bytes:
+        """This will do as a call does, for programs that write something else than text."""
+        result = self._run(arguments, timeout)
         assert result.returncode == 0, describe(result)
         return result.stdout
 
     def fails(self, *arguments: object, timeout: float = CLIENT_SECONDS) -> str:
         """This will run the program and return all that it wrote; it must not succeed."""
-        result = self.attempt(*arguments, timeout=timeout)
+        result = self._run(arguments, timeout)
         assert result.returncode != 0, describe(result)
-        return result.stdout + result.stderr
+        return (result.stdout + result.stderr).decode(errors="replace")
 
-    def attempt(self, *arguments: object, timeout: float = CLIENT_SECONDS) -> "subprocess.CompletedProcess[str]":
+    def _run(self, arguments: tuple[object, ...], timeout: float) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(
             [self.program, *self.arguments, *map(str, arguments)],
             cwd=self.folder,
             env=dict(self.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
-            errors="replace",
             timeout=timeout,
             check=False,
         )
 
 
-def describe(result: "subprocess.CompletedProcess[str]") -> str:
+def describe(result: "subprocess.CompletedProcess[bytes]") -> str:
     command = " ".join(map(str, result.args))
-    return f"{command}\nended with status {result.returncode}\n{result.stdout}\n{result.stderr}"
+    written = (result.stdout + result.stderr).decode(errors="replace")
+    return f"{command}\nended with status {result.returncode}\n{written}"

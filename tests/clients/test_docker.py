@@ -1,75 +1,11 @@
-"""The docker daemon: a private one, with its own socket and folder, started for these tests."""
-
 import json
-import os
-import signal
-import subprocess
-import time
 
 import pytest
-
-from tests.clients.conftest import required_program
-from tests.clients.programs import private_environment
-
-START_SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def daemon(scratch):
-    program = required_program("dockerd")
-    if os.geteuid() != 0:
-        pytest.skip("the docker daemon needs root")
-    folder = scratch / "docker"
-    folder.mkdir()
-    (folder / "daemon.json").write_text("{}")
-    socket = f"unix://{folder}/docker.sock"
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                program,
-                f"--config-file={folder}/daemon.json",
-                "--iptables=false",
-                "--bridge=none",
-                "--storage-driver=vfs",
-                f"--data-root={folder}/root",
-                f"--exec-root={folder}/exec",
-                f"--pidfile={folder}/pid",
-                f"--host={socket}",
-            ],
-            cwd=folder,
-            env=private_environment(folder / "home"),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        wait_until_it_answers(process, socket, folder)
-        yield socket
-    finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def wait_until_it_answers(process, socket, folder):
-    environ = private_environment(folder / "home")
-    command = [required_program("docker"), "--host", socket, "version"]
-    deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        if subprocess.run(command, env=environ, capture_output=True, check=False, timeout=30).returncode == 0:
-            return
-        time.sleep(0.2)
-    log = (folder / "log").read_text(errors="replace").splitlines()
-    pytest.skip("the docker daemon does not start here: " + " ".join(log[-3:]))
 
 
 @pytest.fixture
 def docker(client, daemon):
-    docker = client("docker", "--host", daemon)
+    docker = client("docker", "--host", daemon.docker)
     yield docker
     if images := docker("image", "ls", "--all", "--quiet").split():
         docker("image", "rm", "--force", *dict.fromkeys(images))

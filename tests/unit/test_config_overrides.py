@@ -34,7 +34,7 @@ VALUES = {
     "STORAGE_DELETE_ENABLED": st.sampled_from(["true", "false", "'true'"]),
     "STORAGE_MAINTENANCE_UPLOADPURGING_AGE": st.sampled_from(["1h", "2d"]),
     "STORAGE_MAINTENANCE_READONLY": st.sampled_from(["{enabled: true}", ""]),
-    "HTTP_ADDR": st.sampled_from([":5002", "[::1]:1"]),
+    "HTTP_ADDR": st.sampled_from([":5002", "'[::1]:1'"]),
     "HTTP_HEADERS_X-A": st.sampled_from(["[two]", '["three", "four"]']),
     "HTTP_HEADERS_X-Other": st.sampled_from(["[five]"]),
     "HTTP_TLS_CLIENTCAS_0": st.just("/ca/zero"),
@@ -143,6 +143,11 @@ def test_the_compose_environment_that_people_copy_has_its_effect():
         "Access-Control-Allow-Methods": ["HEAD", "GET", "OPTIONS", "DELETE"],
     }
     assert config.warnings == ()
+
+
+@pytest.mark.parametrize("text", ["[::1]:5000", "'[::1]:5000'"])
+def test_text_that_is_no_yaml_is_taken_as_it_is(text):
+    assert load_configuration(None, {"REGISTRY_HTTP_ADDR": text}).http.listen == ("::1", 5000)
 
 
 def test_a_header_in_another_case_replaces_the_file_s(folder):
