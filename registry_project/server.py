@@ -37,6 +37,8 @@ def serve(config: Configuration, *, announce: Callable[[str], object]) -> None:
     connections.close_all()
     multiprocessing.set_start_method("spawn", force=True)
     mark_parent()
+    # Granian warns of many threads at each start; they are meant (docs/decisions/0006-server-and-bodies.md).
+    logging.getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
     server = _server(config)
     with _embedded_worker(config):
         announce(_greeting(config))
