@@ -12,10 +12,12 @@ from django.db import DatabaseError
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from blobs.models import UploadSession
+from blobs.links import discard_bytes
+from blobs.models import StorageDeletion, UploadSession
+from blobs.storage import Written
 from oci.digests import Digest
 from oci.errors import BlobUploadBusy, BlobUploadUnknown
-from registry_project.database import release_connection
+from registry_project.database import release_connection, writing
 
 log = logging.getLogger("lading.uploads")
 
@@ -68,18 +70,33 @@ class Claim:
                 renewed = time.monotonic()
             yield chunk
 
-    def record(self, size: int, digest: Digest | None) -> None:
+    def record(self, written: Written, digest: Digest | None) -> None:
         """Write down what is durable and end the claim; `digest` is that of all bytes, where it is known."""
-        self.upload.offset = size
+        self.upload.offset = written.size
+        self.upload.storage_state = dict(written.state)
         self.upload.digest = str(digest or "")
         if not self.own().update(
-            offset=size,
+            offset=written.size,
+            storage_state=self.upload.storage_state,
             digest=self.upload.digest,
             writer_token=None,
             busy_until=None,
             expires_at=timezone.now() + settings.UPLOAD_LIFETIME,
         ):
             raise BlobUploadUnknown({"session": str(self.upload.id)})
+
+    def move(self, key: str, written: Written) -> None:
+        """Go on under another key, which the outbox has named so far; the old one takes its place there."""
+        with writing():
+            StorageDeletion.objects.filter(storage_key=key).delete()
+            # The request that sealed the old key may still be at it.
+            discard_bytes(storage_key=self.key, size=self.upload.offset, not_before=timezone.now() + CLAIM)
+            if not self.own().update(
+                storage_key=key, offset=written.size, storage_state=dict(written.state), digest=""
+            ):
+                raise BlobUploadUnknown({"session": str(self.upload.id)})
+        self.key = key
+        self.upload.storage_key = key
 
     @contextmanager
     def released_on_failure(self) -> Iterator[None]:

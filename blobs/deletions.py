@@ -26,7 +26,13 @@ def drain_storage_deletions(*, limit: int = BATCH) -> int:
     """
     claimed = _claim(limit, timezone.now())
     release_connection()
-    deleted = [deletion.pk for deletion in claimed if _delete_bytes(deletion)]
+    failures = get_store().delete_many([deletion.storage_key for deletion in claimed]) if claimed else {}
+    deleted = []
+    for deletion in claimed:
+        if error := failures.get(deletion.storage_key):
+            _postpone(deletion, error)
+        else:
+            deleted.append(deletion.pk)
     StorageDeletion.objects.filter(pk__in=deleted).delete()
     return len(deleted)
 
@@ -40,16 +46,11 @@ def _claim(limit: int, now: datetime) -> list[StorageDeletion]:
     return claimed
 
 
-def _delete_bytes(deletion: StorageDeletion) -> bool:
-    try:
-        get_store().delete(deletion.storage_key)
-    except Exception as error:  # noqa: BLE001 - whatever the storage raises, the row must remember it
-        attempts = deletion.attempts + 1
-        wait = min(_FIRST_BACKOFF * 2**deletion.attempts, _LONGEST_BACKOFF) if attempts < 12 else _LONGEST_BACKOFF
-        level = logging.ERROR if attempts >= _ALARMING_ATTEMPTS else logging.WARNING
-        log.log(level, "could not delete %s (attempt %d): %s", deletion.storage_key, attempts, error)
-        StorageDeletion.objects.filter(pk=deletion.pk).update(
-            attempts=attempts, last_error=str(error)[:1000], not_before=timezone.now() + wait
-        )
-        return False
-    return True
+def _postpone(deletion: StorageDeletion, error: Exception) -> None:
+    attempts = deletion.attempts + 1
+    wait = min(_FIRST_BACKOFF * 2**deletion.attempts, _LONGEST_BACKOFF) if attempts < 12 else _LONGEST_BACKOFF
+    level = logging.ERROR if attempts >= _ALARMING_ATTEMPTS else logging.WARNING
+    log.log(level, "could not delete %s (attempt %d): %s", deletion.storage_key, attempts, error)
+    StorageDeletion.objects.filter(pk=deletion.pk).update(
+        attempts=attempts, last_error=str(error)[:1000], not_before=timezone.now() + wait
+    )

@@ -70,7 +70,7 @@ def _missing_bytes() -> Iterator[Finding]:
         if Blob.objects.filter(pk=blob.pk, storage_key=blob.storage_key).exists():
             yield _size_finding(blob.storage_key, blob.size, size, blob.digest)
     for upload in UploadSession.objects.filter(storage_key__isnull=False, offset__gt=0).iterator(chunk_size=_BATCH):
-        size = get_store().size(upload.storage_key or "")
+        size = get_store().size(upload.storage_key or "", state=upload.storage_state)
         # More than the offset is a chunk on its way, or one that was never acknowledged.
         if (size or 0) < upload.offset and _is_unchanged(upload):
             yield _size_finding(upload.storage_key or "", upload.offset, size, f"upload {upload.pk}")

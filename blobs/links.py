@@ -7,7 +7,8 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from blobs.models import BlobReview, RepositoryBlob, StorageDeletion, UsageDelta
+from blobs.models import REPOSITORIES, BlobReview, RepositoryBlob, StorageDeletion, UsageDelta
+from events import announcements
 from oci.digests import Digest
 from oci.errors import BlobUnknown, NameUnknown
 from oci.names import RepositoryName
@@ -18,9 +19,6 @@ MayPull = Callable[[RepositoryName], bool]
 
 # How many holders of a blob are looked at for one that the caller may pull, when the client names none.
 MOUNT_SOURCES = 100
-
-# The model belongs to an app above this one.
-REPOSITORIES = RepositoryBlob.repository.field.related_model._meta.db_table
 
 
 def lock_repository(repository_id: int) -> int:
@@ -125,7 +123,9 @@ def mount_blob(*, repository_id: int, digest: Digest, source: RepositoryName | N
         if source is not None:
             holders = holders.filter(repository__name=source.text)
         names = holders.values_list("repository__name", flat=True)[:MOUNT_SOURCES]
-        if not any(may_pull(RepositoryName(name)) for name in names):
+        origin = next((name for name in names if may_pull(RepositoryName(name))), None)
+        if origin is None:
             return False
         link_blob(repository_id=repository_id, team_id=team_id, blob_id=blob_id, size=size, now=now, reason="mounted")
+        announcements.blob_mounted(repository_id=repository_id, digest=digest, size=size, origin=origin)
     return True

@@ -14,6 +14,10 @@ from registry_project.fields import ByteOrderedField, DigestField
 
 STORAGE_KEY_LENGTH = 500
 
+# Tables of the app above this one, for statements that the hot paths need in one piece.
+REPOSITORIES = "repositories_repository"
+MANIFEST_REFERENCES = "repositories_manifestblob"
+
 
 class Blob(models.Model):
     """Stored content, once for all repositories; its storage key is the key of the upload that brought it."""
@@ -48,7 +52,8 @@ class RepositoryBlob(models.Model):
 class UploadSession(models.Model):
     """A blob on its way in, bound to a repository and a principal.
 
-    `offset` counts the durable bytes. `digest` is that of all of them when one request carried them, else empty.
+    `offset` counts the durable bytes; `storage_state` is what the storage needs to go on behind them. `digest` is
+    that of all of them when one request carried them, else empty.
     A writer holds `writer_token` until `busy_until` and moves that time on while it works. When the upload
     completes, its bytes get another name: `storage_key` is empty and `completed_digest` remembers the outcome,
     so that a repeated PUT finds the same answer.
@@ -59,6 +64,7 @@ class UploadSession(models.Model):
     principal = models.CharField(max_length=255, blank=True)
     storage_key = ByteOrderedField(max_length=STORAGE_KEY_LENGTH, null=True)  # type: ignore[misc]
     offset = models.BigIntegerField(default=0)
+    storage_state = models.JSONField(default=dict, db_default={})
     digest_algorithm = models.CharField(max_length=20, default="sha256")
     digest = DigestField(blank=True, default="")
     completed_digest = DigestField(blank=True, default="")

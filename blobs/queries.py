@@ -7,13 +7,11 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from blobs.links import REPOSITORIES
+from blobs.models import MANIFEST_REFERENCES, REPOSITORIES
 from oci.digests import Digest
 from oci.errors import BlobUnknown
 from oci.names import RepositoryName
 from registry_project.database import fetch_all
-
-_REFERENCES = "repositories_manifestblob"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def get_offered_blob(name: RepositoryName, digest: Digest) -> OfferedBlob:
     half = connection.ops.adapt_datetimefield_value(timezone.now() + settings.GC_GRACE / 2)
     rows = fetch_all(
         "SELECT b.id, b.size, b.storage_key, r.id, l.leased_until < %s AND NOT EXISTS"
-        f" (SELECT 1 FROM {_REFERENCES} u WHERE u.blob_id = b.id AND u.repository_id = r.id){_FROM}",
+        f" (SELECT 1 FROM {MANIFEST_REFERENCES} u WHERE u.blob_id = b.id AND u.repository_id = r.id){_FROM}",
         [half, name.text, str(digest)],
     )
     if not rows:

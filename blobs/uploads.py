@@ -4,10 +4,13 @@ A request that writes first claims its session, then writes without a database c
 durable. The claim is a token and a time until which it is good; a writer moves that time on while bytes arrive.
 """
 
+import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 
 from django.conf import settings
 from django.utils import timezone
@@ -15,16 +18,22 @@ from django.utils import timezone
 from blobs.claims import CLAIM, Claim, idle_at
 from blobs.links import discard_bytes, link_blob, lock_repository, store_blob
 from blobs.models import UploadSession
-from blobs.storage import BytesMissing, WriterBusy, get_store
+from blobs.storage import BytesMissing, KeySealed, WriterBusy, Written, get_store
+from events import announcements
 from oci.bodies import RequestBody
 from oci.digests import CANONICAL, Digest, Hasher, new_hasher
-from oci.errors import BlobUploadBusy, BlobUploadUnknown, DigestMismatch, RangeInvalid, SizeInvalid
+from oci.errors import BlobUploadBusy, BlobUploadUnknown, DigestMismatch, RangeInvalid, SizeInvalid, Unavailable
 from oci.ranges import ByteRange
 from registry_project.database import release_connection, retried, writing
+
+log = logging.getLogger("lading.uploads")
 
 # How long a finished session remembers its outcome, for a client that did not hear the answer.
 REMEMBERED = timedelta(hours=1)
 PURGE_BATCH = 100
+# How long a request may work on bytes that only the outbox names.
+ABANDONED = timedelta(days=1)
+_MOST_KEYS = 3
 
 
 class ChunkOutOfOrder(RangeInvalid):
@@ -79,8 +88,8 @@ def append_chunk(
     claim.take()
     hasher = new_hasher(upload.digest_algorithm) if upload.offset == 0 else None
     with claim.released_on_failure():
-        size = _write(claim, body, hasher)
-        claim.record(size, Digest(upload.digest_algorithm, hasher.hexdigest()) if hasher else None)
+        written = _write(claim, body, hasher)
+        claim.record(written, Digest(upload.digest_algorithm, hasher.hexdigest()) if hasher else None)
     body.check_complete()
     _check_declared(content_range, body)
     return upload
@@ -105,13 +114,21 @@ def complete_upload(
         return
     claim = Claim(upload)
     _check_range(upload, content_range, body)
-    claim.take()
+    try:
+        claim.take()
+    except BlobUploadUnknown:
+        # The same request, sent twice, may have been answered since we looked.
+        latest = _find_upload(owner, session_id)
+        if latest is None or latest.completed_digest != str(digest):
+            raise
+        return
     with claim.released_on_failure():
-        actual = _finish_bytes(claim, digest, content_range, body)
-        if actual != digest:
+        try:
+            known = _take_last_bytes(claim, digest, content_range, body)
+            _seal(claim, digest, known)
+        except DigestMismatch:
             _discard(claim)
-            raise DigestMismatch({"expected": str(digest), "actual": str(actual)})
-        get_store().seal(claim.key)
+            raise
         _register(claim, digest)
 
 
@@ -120,14 +137,15 @@ def upload_blob(*, owner: UploadOwner, digest: Digest, body: RequestBody) -> Non
     claim = Claim(start_upload(owner=owner))
     claim.take()
     try:
-        actual = _finish_bytes(claim, digest, None, body)
-        if actual != digest:
-            raise DigestMismatch({"expected": str(digest), "actual": str(actual)})
+        _seal(claim, digest, _take_last_bytes(claim, digest, None, body))
+    except Unavailable:
+        # What the storage did not answer it may still do.
+        _discard(claim, settled_after=CLAIM)
+        raise
     except Exception:
         _discard(claim)
         raise
     with claim.released_on_failure():
-        get_store().seal(claim.key)
         _register(claim, digest)
 
 
@@ -142,11 +160,19 @@ def cancel_upload(*, owner: UploadOwner, session_id: uuid.UUID) -> None:
 
 
 def purge_expired_uploads(*, limit: int = PURGE_BATCH, dry_run: bool = False) -> int:
-    """End sessions that expired and that nobody writes to; how many there were, at most `limit`."""
+    """End sessions that expired and that nobody writes to; how many there were, at most `limit`.
+
+    A dry run ends none and logs each.
+    """
     now = timezone.now()
     expired = UploadSession.objects.filter(idle_at(now), expires_at__lt=now).order_by("expires_at")
     if dry_run:
-        return expired.filter(storage_key__isnull=False).count()
+        unfinished = expired.filter(storage_key__isnull=False)[:limit]
+        for upload in unfinished:
+            log.info(
+                "upload %s expired and would be ended: %d bytes since %s", upload.pk, upload.offset, upload.started_at
+            )
+        return len(unfinished)
     with writing():
         # What another purge or a writer holds is left to it.
         uploads = list(expired.select_for_update(skip_locked=True)[:limit])
@@ -185,38 +211,94 @@ def _check_declared(content_range: ByteRange | None, body: RequestBody) -> None:
         raise SizeInvalid({"content_range": content_range.size, "received": body.received})
 
 
-def _finish_bytes(claim: Claim, digest: Digest, content_range: ByteRange | None, body: RequestBody) -> Digest:
-    """Take the last bytes and return the digest, of the wanted algorithm, of all that the session holds."""
+def _take_last_bytes(claim: Claim, digest: Digest, content_range: ByteRange | None, body: RequestBody) -> Digest | None:
+    """Write what the closing request brings; the digest of all bytes, where one request carried them."""
     upload = claim.upload
     if body.may_have_content or upload.offset == 0:
         hasher = new_hasher(digest.algorithm) if upload.offset == 0 else None
-        size = _write(claim, body, hasher)
-        if body.length is not None and body.received < body.length:
-            claim.record(size, None)
+        written = _write(claim, body, hasher, is_last=lambda: body.length is None or body.received == body.length)
+        # All or nothing: a client whose closing request broke off sends all of it again, from the offset it knows.
         body.check_complete()
         _check_declared(content_range, body)
-        upload.offset = size
+        upload.offset, upload.storage_state = written.size, dict(written.state)
         if hasher:
             return Digest(digest.algorithm, hasher.hexdigest())
     if not body.received and upload.digest.startswith(f"{digest.algorithm}:"):
         return Digest.parse(upload.digest)
-    release_connection()
-    # hashlib cannot save its state, so what came in several requests is read again.
-    hasher = new_hasher(digest.algorithm)
-    for chunk in claim.beating(get_store().read_unsealed(claim.key)):
-        hasher.update(chunk)
-    return Digest(digest.algorithm, hasher.hexdigest())
+    return None
 
 
-def _write(claim: Claim, body: RequestBody, hasher: Hasher | None) -> int:
+def _seal(claim: Claim, digest: Digest, known: Digest | None) -> None:
+    """Make the bytes complete and sure that they are the right ones; raises DigestMismatch.
+
+    hashlib cannot save its state, so what came in several requests is read again, and so is what the storage is not
+    sure of.
+    """
+    if known is not None and known != digest:
+        raise DigestMismatch({"expected": str(digest), "actual": str(known)})
     release_connection()
-    chunks = claim.beating(_hashed(body, hasher) if hasher else body)
+    store, upload = get_store(), claim.upload
     try:
-        return get_store().write(claim.key, chunks, offset=claim.upload.offset)
+        sure = store.seal(claim.key, size=upload.offset, state=upload.storage_state)
     except WriterBusy as error:
         raise BlobUploadBusy from error
     except BytesMissing as error:
         raise BlobUploadUnknown({"reason": "the bytes of this session are gone; start again"}) from error
+    if known is not None and sure:
+        return
+    hasher = new_hasher(digest.algorithm)
+    with closing(store.open_range(claim.key, 0, upload.offset)) as stored:
+        for chunk in claim.beating(stored):
+            hasher.update(chunk)
+    actual = Digest(digest.algorithm, hasher.hexdigest())
+    if actual != digest:
+        raise DigestMismatch({"expected": str(digest), "actual": str(actual)})
+
+
+def _write(
+    claim: Claim, body: RequestBody, hasher: Hasher | None, is_last: Callable[[], bool] | None = None
+) -> Written:
+    release_connection()
+    chunks: Iterable[bytes] = claim.beating(_hashed(body, hasher) if hasher else body)
+    upload = claim.upload
+    try:
+        try:
+            return get_store().write(
+                claim.key, chunks, offset=upload.offset, state=upload.storage_state, is_last=is_last
+            )
+        except KeySealed as sealed:
+            return _write_elsewhere(claim, chain(sealed.pending, chunks), is_last)
+    except WriterBusy as error:
+        raise BlobUploadBusy from error
+    except BytesMissing as error:
+        raise BlobUploadUnknown({"reason": "the bytes of this session are gone; start again"}) from error
+
+
+def _write_elsewhere(claim: Claim, chunks: Iterable[bytes], is_last: Callable[[], bool] | None) -> Written:
+    """Write to a new key what is acknowledged of the old one, and `chunks` behind it."""
+    with ExitStack() as stack:
+        if claim.upload.offset:
+            kept = get_store().open_range(claim.key, 0, claim.upload.offset)
+            chunks = chain(claim.beating(stack.enter_context(closing(kept))), chunks)
+        for _attempt in range(_MOST_KEYS):
+            try:
+                return _write_to_new_key(claim, chunks, is_last)
+            except KeySealed as sealed:
+                # Its answer was lost on the way, and it was tried again.
+                chunks = chain(sealed.pending, chunks)
+    raise Unavailable({"reason": "the storage answers too rarely"})
+
+
+def _write_to_new_key(claim: Claim, chunks: Iterable[bytes], is_last: Callable[[], bool] | None) -> Written:
+    store = get_store()
+    key = store.new_key()
+    # Until the session names them, the outbox does: should we die, it cleans up.
+    discard_bytes(storage_key=key, not_before=timezone.now() + ABANDONED)
+    release_connection()
+    written = store.write(key, chunks, offset=0, state={}, is_last=is_last)
+    claim.move(key, written)
+    release_connection()
+    return written
 
 
 def _hashed(chunks: RequestBody, hasher: Hasher) -> Iterator[bytes]:
@@ -249,10 +331,14 @@ def _register(claim: Claim, digest: Digest) -> None:
             expires_at=now + REMEMBERED,
         ):
             raise BlobUploadUnknown({"session": str(upload.id)})
+        announcements.blob_pushed(
+            repository_id=upload.repository_id, digest=digest, size=upload.offset, principal=upload.principal
+        )
 
 
 @retried
-def _discard(claim: Claim) -> None:
+def _discard(claim: Claim, settled_after: timedelta = timedelta()) -> None:
     with writing():
         if claim.own().delete()[0]:
-            discard_bytes(storage_key=claim.key, size=claim.upload.offset, not_before=timezone.now())
+            not_before = timezone.now() + settled_after
+            discard_bytes(storage_key=claim.key, size=claim.upload.offset, not_before=not_before)

@@ -1,7 +1,7 @@
 """Request bodies as they arrive, without Django's own stream, which is empty for chunked transfer coding."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 from oci.errors import ManifestTooLarge, ParameterInvalid, SizeInvalid
@@ -9,6 +9,9 @@ from oci.errors import ManifestTooLarge, ParameterInvalid, SizeInvalid
 log = logging.getLogger("lading.oci")
 
 CHUNK_SIZE = 256 * 1024
+
+
+_READ_BY = "lading.body"
 
 
 class RequestBody:
@@ -19,10 +22,12 @@ class RequestBody:
     the end of the body, which is why every digest is verified.)
     """
 
-    def __init__(self, environ: Mapping[str, Any]) -> None:
+    def __init__(self, environ: MutableMapping[str, Any]) -> None:
         self._stream = environ["wsgi.input"]
         self.length = _declared_length(environ)
         self.received = 0
+        self.ended = False
+        environ[_READ_BY] = self
 
     def __iter__(self) -> Iterator[bytes]:
         while self.length is None or self.received < self.length:
@@ -33,6 +38,7 @@ class RequestBody:
                 log.info("the client went away during a request body: %s", error)
                 return
             if not chunk:
+                self.ended = True
                 return
             self.received += len(chunk)
             yield chunk
@@ -57,6 +63,14 @@ class RequestBody:
                 raise ManifestTooLarge({"limit": limit})
         self.check_complete()
         return bytes(content)
+
+
+def is_left_unread(environ: Mapping[str, Any]) -> bool:
+    """Whether the client may still be sending a body that nobody is going to read."""
+    body: RequestBody | None = environ.get(_READ_BY)
+    if body is None:
+        return bool(environ.get("CONTENT_LENGTH", "0").strip("0")) or "HTTP_TRANSFER_ENCODING" in environ
+    return not body.ended and body.received != body.length
 
 
 def _declared_length(environ: Mapping[str, Any]) -> int | None:

@@ -1,6 +1,6 @@
 """Manifests and indexes as the registry reads them (image-spec, manifest.md and image-index.md)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from oci import media_types
@@ -10,20 +10,19 @@ from oci.strict_json import parse_object
 
 MAX_SIZE = 4 * 1024 * 1024
 _MAX_TYPE_LENGTH = 255
-# Readers that fold case would take either spelling of these, so only one may stand in a document.
-_TOP_LEVEL = frozenset(
-    {
-        "schemaversion",
-        "mediatype",
-        "config",
-        "layers",
-        "manifests",
-        "blobs",
-        "subject",
-        "artifacttype",
-        "annotations",
-    }
+# Readers that fold case, such as Go's, would take any spelling of these for the field itself.
+_DOCUMENT_FIELDS = (
+    "schemaVersion",
+    "mediaType",
+    "config",
+    "layers",
+    "manifests",
+    "blobs",
+    "subject",
+    "artifactType",
+    "annotations",
 )
+_DESCRIPTOR_FIELDS = ("mediaType", "digest", "size", "urls", "platform", "artifactType")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def parse_manifest(payload: bytes, content_type: str) -> ManifestDocument:
     agree. Types that the registry does not know are read leniently: what looks like a descriptor is followed.
     """
     document = parse_object(payload)
-    _refuse_case_variants(document)
+    _refuse_other_capitals(document, _DOCUMENT_FIELDS)
     media_type = _media_type(document, content_type)
     known = media_type in media_types.KNOWN_MANIFESTS
     reader = _Reader(strict=known)
@@ -119,10 +118,11 @@ def _media_type(document: dict[str, object], content_type: str) -> str:
     return media_type
 
 
-def _refuse_case_variants(document: dict[str, object]) -> None:
-    folded = [key.lower() for key in document if key.lower() in _TOP_LEVEL]
-    if len(folded) != len(set(folded)):
-        raise ManifestInvalid({"reason": "a field stands twice in different capitals"})
+def _refuse_other_capitals(fields: dict[str, object], known: Iterable[str]) -> None:
+    spellings = {name.lower(): name for name in known}
+    for name in fields:
+        if spellings.get(name.lower(), name) != name:
+            raise ManifestInvalid({"field": name[:_MAX_TYPE_LENGTH], "reason": f"write {spellings[name.lower()]}"})
 
 
 def _require(document: dict[str, object], *fields: str) -> None:
@@ -173,16 +173,16 @@ class _Reader:
         if not isinstance(value, dict):
             self.refuse(field_name, "expected a descriptor")
             return None
-        digest, size, media_type = value.get("digest"), value.get("size"), value.get("mediaType", "")
+        if self.strict:
+            _refuse_other_capitals(value, _DESCRIPTOR_FIELDS)
+        digest, size = value.get("digest"), value.get("size")
         if not isinstance(digest, str):
             self.refuse(f"{field_name}.digest", "missing")
             return None
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
             self.refuse(f"{field_name}.size", "expected a number of bytes")
             size = 0
-        if not isinstance(media_type, str):
-            self.refuse(f"{field_name}.mediaType", "expected a string")
-            media_type = ""
+        media_type = self.text(value.get("mediaType"), f"{field_name}.mediaType")
         try:
             parsed = Digest.parse(digest)
         except DigestInvalid as error:

@@ -11,13 +11,23 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from oci.bodies import RequestBody
+from oci.bodies import RequestBody, is_left_unread
 from oci.digests import Digest
-from oci.errors import BlobUploadUnknown, OCIError, RouteUnknown, StorageFull, Unavailable, Unsupported
+from oci.errors import (
+    BlobUploadUnknown,
+    ManifestUnknown,
+    OCIError,
+    RouteUnknown,
+    StorageFull,
+    TagInvalid,
+    Unavailable,
+    Unsupported,
+)
 from oci.names import RepositoryName, parse_reference
 
 log = logging.getLogger("lading.oci")
 
+_READS = frozenset({"GET", "HEAD"})
 _POSTGRESQL_DISK_FULL = "53100"
 
 
@@ -59,8 +69,18 @@ class OCIView(APIView):
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = self._answer(request, *args, **kwargs)
+        if is_left_unread(request.META) and request.META.get("SERVER_PROTOCOL", "").startswith("HTTP/1"):
+            # The server cannot use the connection again; a client that is not told would send its next request there.
+            response["Connection"] = "close"
+        return response
+
+    def _answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             parsed = {key: _PATH_PARSERS[key](value) for key, value in kwargs.items()}
+        except TagInvalid as error:
+            # No manifest can have such a tag, so asking for it finds none; only a push has made a mistake.
+            return render_error(ManifestUnknown(error.detail) if request.method in _READS else error)
         except OCIError as error:
             return render_error(error)
         return super().dispatch(request, *args, **parsed)
@@ -79,7 +99,7 @@ class OCIView(APIView):
 class UnroutedView(OCIView):
     """Whatever no endpoint claims, in the same envelope."""
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def _answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         return render_error(RouteUnknown({"path": request.path[:300]}))
 
 

@@ -34,7 +34,11 @@ def main() -> None:
 def _run_until(stopping: threading.Event) -> None:
     from django.db import close_old_connections
 
+    from registry_project.metrics import background_round
     from registry_project.schedule import periodic_tasks
+    from registry_project.tracing import start_tracing
+
+    start_tracing()
 
     tasks = periodic_tasks()
     due = dict.fromkeys(range(len(tasks)), time.monotonic())
@@ -44,7 +48,9 @@ def _run_until(stopping: threading.Event) -> None:
                 continue
             try:
                 task()
+                background_round(task.name, succeeded=True)
             except Exception:
+                background_round(task.name, succeeded=False)
                 log.exception("background task %s failed and waits for its next turn", task.name)
             due[index] = time.monotonic() + max(interval.total_seconds(), _SHORTEST_PAUSE_SECONDS)
         close_old_connections()

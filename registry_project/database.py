@@ -5,23 +5,30 @@ Lock in one statement and check in the next: a statement that waited for a lock 
 """
 
 import json
+import random
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models import BigIntegerField, Func
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 MAX_ATTEMPTS = 5
+_LONGEST_PAUSE_SECONDS = 0.02
 _DEADLOCK, _SERIALIZATION_FAILURE = "40P01", "40001"
 
 # SQLite lets one writer in and makes the others poll. Queueing them here, within the process, is fair and
 # does not burn processor time; between processes SQLite's own lock still decides.
 _sqlite_writer = threading.RLock()
+
+_DROP_PAUSE_SECONDS = 1.0
+_dropped = 0.0
 
 
 class LostRace(Exception):
@@ -61,6 +68,8 @@ def retried(write: Callable[Parameters, Result]) -> Callable[Parameters, Result]
             except (IntegrityError, OperationalError) as error:
                 if not remaining or connection.in_atomic_block or not _is_lost_race(error):
                     raise
+            # Those who lost against each other must not meet again in step.
+            time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
         raise AssertionError("unreachable")
 
     return attempt
@@ -72,21 +81,21 @@ def _is_lost_race(error: Exception) -> bool:
     return getattr(error.__cause__, "sqlstate", None) in {_DEADLOCK, _SERIALIZATION_FAILURE}
 
 
-def key_share(table: str = "") -> str:
+def key_share(*, skip_locked: bool = False) -> str:
     """SQL that keeps the selected rows from being removed until the transaction ends."""
-    return _lock_clause("FOR KEY SHARE", table)
+    return _lock_clause("FOR KEY SHARE", skip_locked)
 
 
-def for_update(table: str = "", *, skip_locked: bool = False) -> str:
+def for_update() -> str:
     """SQL that keeps every other locker away from the selected rows until the transaction ends."""
-    return _lock_clause("FOR UPDATE", table) + (" SKIP LOCKED" if skip_locked and is_postgresql() else "")
+    return _lock_clause("FOR UPDATE", skip_locked=False)
 
 
-def _lock_clause(lock: str, table: str) -> str:
+def _lock_clause(lock: str, skip_locked: bool) -> str:
     # SQLite's transactions begin IMMEDIATE, so a writer is alone anyway.
     if not is_postgresql():
         return ""
-    return f" {lock} OF {table}" if table else f" {lock}"
+    return f" {lock} SKIP LOCKED" if skip_locked else f" {lock}"
 
 
 def any_of(values: Collection[object]) -> tuple[str, object]:
@@ -103,13 +112,55 @@ def release_connection() -> None:
 
 
 def drop_broken_connections() -> None:
-    """Look at every pooled connection after one failed: a restarted database has broken them all."""
-    if is_postgresql() and not connection.in_atomic_block:
-        connection.close()
-        connection.pool.check()  # type: ignore[attr-defined]
+    """Replace every pooled connection after one failed: a restarted database has broken them all.
+
+    They are not asked whether they live, which would take long where the database hangs. After a refusal that was not
+    the database's the price is a few connections.
+    """
+    global _dropped
+    if not is_postgresql() or connection.in_atomic_block:
+        return
+    connection.close()
+    now = time.monotonic()
+    if now - _dropped > _DROP_PAUSE_SECONDS:
+        _dropped = now
+        connection.pool.drain()  # type: ignore[attr-defined]
+
+
+def lift_time_limit() -> None:
+    """Let statements of this thread's connection take as long as they need, as migrations do."""
+    if is_postgresql():
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0")
+        connection.connection.patience = None
 
 
 def fetch_all(sql: str, parameters: Collection[Any]) -> list[tuple[object, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, tuple(parameters))
         return list(cursor.fetchall())
+
+
+class CurrentTransaction(Func):
+    """PostgreSQL's number of this transaction; 0 on SQLite, whose writers come one after the other."""
+
+    template = "0"
+    arity = 0
+    output_field = BigIntegerField()
+
+    def as_postgresql(self, compiler: Any, connection: Any) -> Any:
+        return self.as_sql(compiler, connection, template="pg_current_xact_id()::text::bigint")
+
+
+def unsettled(column: str) -> str:
+    """SQL: whether a row whose writer's number stands in `column` may still be overtaken by an older transaction.
+
+    Every number below the snapshot's xmin belongs to a transaction that has ended. One that the snapshot does not
+    know yet was written by another server, before its database was restored here.
+    """
+    if not is_postgresql():
+        return "1 = 0"
+    return (
+        f"({column} >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+        f" AND {column} < pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
+    )

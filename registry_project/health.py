@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -64,8 +65,16 @@ class Check:
 class HealthMonitor:
     """Runs each check in a daemon thread of its own, so that one that hangs does not stop the others."""
 
-    def __init__(self, health: HealthSection, *, check_storage: Probe, clock: Clock = time.monotonic) -> None:
-        """`check_storage` raises when the storage does not work; `clock` counts seconds."""
+    def __init__(
+        self,
+        health: HealthSection,
+        *,
+        check_storage: Probe,
+        down_flag: Path | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """`check_storage` raises when the storage does not work; while `down_flag` exists, an operator said no."""
+        self._down_flag = down_flag
         self._clock = clock
         self._stopping = threading.Event()
         self.checks: list[Check] = []
@@ -95,10 +104,13 @@ class HealthMonitor:
             check.run(self._clock)
 
     def problems(self) -> dict[str, str]:
-        """This will give what is wrong by the check's name; empty means healthy. It only reads memory."""
+        """This will give what is wrong by the check's name; empty means healthy. It waits for nobody."""
         now = self._clock()
         findings = ((check.name, check.finding(now)) for check in self.checks)
-        return {name: finding for name, finding in findings if finding is not None}
+        problems = {name: finding for name, finding in findings if finding is not None}
+        if self._down_flag is not None and os.access(self._down_flag, os.F_OK):
+            problems["manual_http_status"] = "taken out of service by an operator"
+        return problems
 
     def _repeat(self, check: Check) -> None:
         while not self._stopping.is_set():

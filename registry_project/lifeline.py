@@ -1,6 +1,7 @@
 """Child processes that end when their parent is killed, so that nothing holds the port or the queue."""
 
 import os
+import signal
 import threading
 import time
 
@@ -14,9 +15,11 @@ def mark_parent() -> None:
 
 
 def end_with_parent() -> None:
-    """End this process soon after the one that called `mark_parent` is gone."""
+    """End this process soon after the one that called `mark_parent` is gone, and leave Ctrl-C to that one."""
     marked = os.environ.get(_VARIABLE)
     if marked and int(marked) != os.getpid():
+        # A terminal sends Ctrl-C to everyone at once, and Granian's workers do not survive being told twice.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         threading.Thread(target=_watch, args=(int(marked),), name="lifeline", daemon=True).start()
 
 

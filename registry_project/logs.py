@@ -6,11 +6,13 @@ Attributes given by `extra=` become fields of the line.
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from registry_project.config.log import LogHook, LogSection
+from registry_project.context import current_request
 
 ACCESS_LOGGER = "lading.access"
 
@@ -19,6 +21,29 @@ _NUMBERS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INF
 _OWN_ATTRIBUTES = frozenset(
     {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName", "request", "color_message"}
 )
+
+
+_PLAIN = re.compile(r"[\w\-./@^+:]+", re.ASCII)
+_HIDDEN = "(hidden)"
+# What would let a reader of the log act for somebody else. Nothing of ours writes it; messages of libraries might.
+_SECRETS = re.compile(
+    r"(?P<scheme>\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"
+    r"|(?P<user>://)[^/\s@\"']+@"
+    r"|(?P<name>\b(?:x-amz-(?:signature|credential|security-token)|signature|sig|_state|state|token|access_token"
+    r"|refresh_token|password|passwd|secret|secret_key|api_?key)[\"']?\s*[=:]\s*[\"']?)[^\s&\"',;)}]+"
+    r"|\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*",
+    re.IGNORECASE,
+)
+
+
+def redacted(text: str) -> str:
+    """This will hide credentials: of Authorization headers and addresses, tokens, and the signatures of signed URLs."""
+    return _SECRETS.sub(_hide, text)
+
+
+def _hide(match: re.Match[str]) -> str:
+    kept = match["scheme"] or match["user"] or match["name"] or ""
+    return f"{kept}{_HIDDEN}{'@' if match['user'] else ''}"
 
 
 def level_name(number: int) -> str:
@@ -41,7 +66,9 @@ class LineFormatter(logging.Formatter):
         pairs: dict[str, object] = {
             self.names["time"]: written.replace("+00:00", "Z"),
             self.names["level"]: level_name(record.levelno),
-            self.names["message"]: record.getMessage(),
+            self.names["message"]: record.getMessage()
+            if record.name == ACCESS_LOGGER
+            else redacted(record.getMessage()),
             self.names["logger"]: record.name,
         }
         if self.report_caller:
@@ -49,12 +76,14 @@ class LineFormatter(logging.Formatter):
             pairs["file"] = f"{record.pathname}:{record.lineno}"
         given = ((name, value) for name, value in record.__dict__.items() if name not in _OWN_ATTRIBUTES)
         for name, value in (*self.fields.items(), *given):
+            if record.name != ACCESS_LOGGER and isinstance(value, str):
+                value = redacted(value)
             pairs[name if name not in pairs or name in self.fields else f"fields.{name}"] = value
         return pairs
 
     def traceback(self, record: logging.LogRecord) -> str:
         trace = self.formatException(record.exc_info) if record.exc_info else ""
-        return "\n".join(part for part in (trace, record.stack_info or "") if part)
+        return redacted("\n".join(part for part in (trace, record.stack_info or "") if part))
 
 
 class TextFormatter(LineFormatter):
@@ -88,7 +117,7 @@ class LogstashFormatter(JsonFormatter):
 
 def _quoted(value: object) -> str:
     text = str(value)
-    if text and all(c.isalnum() or c in "-._/@^+:" for c in text):
+    if _PLAIN.fullmatch(text):
         return text
     return _json(text)
 
@@ -100,6 +129,18 @@ _CONTROLS = {number: f"\\u{number:04x}" for number in (*range(0x7F, 0xA0), 0x202
 def _json(value: object) -> str:
     """JSON on one line whatever a client sent, so that no text can forge a second line."""
     return json.dumps(value, default=str, ensure_ascii=False).translate(_CONTROLS)
+
+
+class RequestFilter(logging.Filter):
+    """Lets everything pass, and gives what is said during a request the request's id."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        # Django speaks of failed requests after the middleware is done with them.
+        exchange = getattr(getattr(record, "request", None), "exchange", None)
+        context = exchange.context if exchange else current_request()
+        if context is not None and not hasattr(record, "request_id"):
+            record.request_id = context.id
+        return True
 
 
 class LevelFilter(logging.Filter):
@@ -128,7 +169,10 @@ def logging_settings(log: LogSection) -> dict[str, Any]:
             }
         },
         "filters": {
-            name: {"()": "registry_project.logs.LevelFilter", "levels": hook.levels} for name, hook in hooks.items()
+            "request": {"()": "registry_project.logs.RequestFilter"},
+            **{
+                name: {"()": "registry_project.logs.LevelFilter", "levels": hook.levels} for name, hook in hooks.items()
+            },
         },
         "handlers": {
             "messages": _stream("stderr"),
@@ -148,7 +192,12 @@ def logging_settings(log: LogSection) -> dict[str, Any]:
 
 
 def _stream(name: str) -> dict[str, Any]:
-    return {"class": "logging.StreamHandler", "stream": f"ext://sys.{name}", "formatter": "line"}
+    return {
+        "class": "logging.StreamHandler",
+        "stream": f"ext://sys.{name}",
+        "formatter": "line",
+        "filters": ["request"],
+    }
 
 
 def _mail_handlers(hooks: dict[str, LogHook]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -159,7 +208,7 @@ def _mail_handlers(hooks: dict[str, LogHook]) -> Iterator[tuple[str, dict[str, A
             name,
             {
                 "()": "registry_project.mail_log.MailHandler",
-                "filters": [name],
+                "filters": [name, "request"],
                 "formatter": "line",
                 "mailhost": (host, int(port or 25)),
                 "fromaddr": options.from_,

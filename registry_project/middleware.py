@@ -1,7 +1,5 @@
 """What every answer carries, the refusal of an unhealthy instance, and the access log."""
 
-import logging
-import time
 from collections.abc import Callable
 
 from django.conf import settings
@@ -9,12 +7,13 @@ from django.http import HttpRequest, HttpResponseBase
 
 from oci.errors import Unavailable
 from oci.views import render_error
+from registry_project.context import answering
 from registry_project.database import drop_broken_connections
-from registry_project.monitor import monitor
+from registry_project.exchange import Exchange
+from registry_project.monitor import keep_figures, monitor
+from registry_project.tracing import start_tracing, within
 
 _UNAVAILABLE = 503
-
-access_log = logging.getLogger("lading.access")
 
 
 class RegistryMiddleware:
@@ -22,9 +21,27 @@ class RegistryMiddleware:
         self._get_response = get_response
         self._protocol = f"{settings.HTTP_PREFIX}v2"
         self._headers = dict(settings.RESPONSE_HEADERS)
+        keep_figures()
+        start_tracing()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        started = time.perf_counter()
+        with answering(request.META) as context:
+            exchange = Exchange(request, context)
+            request.exchange = exchange  # type: ignore[attr-defined]
+            if exchange.span is None:
+                response = self._answer(request)
+            else:
+                with within(exchange.span):
+                    response = self._answer(request)
+            response["X-Request-Id"] = context.id
+            exchange.answered(response)
+            return response
+
+    def process_view(self, request: HttpRequest, *_: object) -> None:
+        """Django calls this as soon as the route is known."""
+        request.exchange.routed()  # type: ignore[attr-defined]
+
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
         protocol = request.path_info.startswith(self._protocol)
         if protocol and (problems := monitor().problems()):
             response: HttpResponseBase = render_error(Unavailable({"unhealthy": sorted(problems)}))
@@ -36,20 +53,4 @@ class RegistryMiddleware:
             response["Docker-Distribution-Api-Version"] = "registry/2.0"
         for name, value in self._headers.items():
             response[name] = value
-        if access_log.isEnabledFor(logging.INFO):
-            _log_access(request, response, time.perf_counter() - started)
         return response
-
-
-def _log_access(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
-    meta = request.META
-    access_log.info(
-        '%s "%s %s" %d %s %.1fms "%s"',
-        meta.get("REMOTE_ADDR", "-"),
-        request.method,
-        request.get_full_path(),
-        response.status_code,
-        response.get("Content-Length", "-"),
-        seconds * 1000,
-        meta.get("HTTP_USER_AGENT", "-"),
-    )

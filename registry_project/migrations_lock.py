@@ -9,6 +9,8 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from registry_project.database import lift_time_limit
+
 # Any number that no other user of the database takes for the same purpose: "lading" in ASCII.
 _ADVISORY_KEY = 0x6C6164696E67
 
@@ -25,6 +27,7 @@ def migrate_once() -> None:
 def _alone() -> Iterator[None]:
     if connection.vendor == "postgresql":
         # Held by the session, across the transactions of all migrations, and freed with it if we die.
+        lift_time_limit()
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_KEY])
             try:

@@ -1,16 +1,127 @@
-"""The health monitor of this process."""
+"""What this process knows of its own state: health checks, connections, and the queues in the database."""
 
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.utils import timezone
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
+from blobs.models import BlobReview, StorageDeletion, UploadSession
 from blobs.storage import get_store
+from registry_project import metrics
+from registry_project.database import fetch_all, is_postgresql
 from registry_project.health import HealthMonitor
+
+log = logging.getLogger("lading.monitor")
+
+# In the folder that the processes share: its presence takes all of them out of service.
+DOWN_FLAG = "down"
+_PAUSE_SECONDS = 1.0
+# A queue longer than this is said to be this long: counting it would cost the database more than it tells.
+_MOST_COUNTED = 100_000
+_FRESH_SECONDS = 5.0
 
 
 @cache
 def monitor() -> HealthMonitor:
     """The one monitor; its checks run in the background from the first call on."""
-    health = HealthMonitor(settings.CONFIGURATION.health, check_storage=lambda: get_store().check())
+    folder = os.environ.get(metrics.FOLDER_VARIABLE)
+    health = HealthMonitor(
+        settings.CONFIGURATION.health,
+        check_storage=lambda: get_store().check(),
+        down_flag=Path(folder) / DOWN_FLAG if folder else None,
+    )
     health.start()
     return health
+
+
+@cache
+def keep_figures() -> None:
+    """This will keep the figures that this process shares up to date, in the background."""
+    if os.environ.get(metrics.FOLDER_VARIABLE):
+        threading.Thread(target=_keep_figures, name="figures", daemon=True).start()
+
+
+def _keep_figures() -> None:
+    pool = connection.pool if is_postgresql() else None  # type: ignore[attr-defined]
+    size, idle = metrics.pool_connections.labels("open"), metrics.pool_connections.labels("idle")
+    while True:
+        metrics.flush()
+        if pool is not None:
+            figures = pool.get_stats()
+            size.set(figures.get("pool_size", 0))
+            idle.set(figures.get("pool_available", 0))
+            metrics.pool_waiting.set(figures.get("requests_waiting", 0))
+        time.sleep(_PAUSE_SECONDS)
+
+
+class Queues(Collector):
+    """The queues in the database, counted when somebody asks, at most once in five seconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._read_at = float("-inf")
+        self._families: list[GaugeMetricFamily] = []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        with self._lock:
+            if time.monotonic() - self._read_at > _FRESH_SECONDS:
+                self._families = _read_queues()
+                self._read_at = time.monotonic()
+            yield from self._families
+
+
+def _read_queues() -> list[GaugeMetricFamily]:
+    answers = GaugeMetricFamily("lading_database_up", "1 while the database answers.", value=1)
+    try:
+        return [answers, *_queues()]
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("the queues cannot be counted: %s", error)
+        return [GaugeMetricFamily("lading_database_up", "1 while the database answers.", value=0)]
+    finally:
+        connection.close()
+
+
+def _queues() -> Iterator[GaugeMetricFamily]:
+    now = timezone.now()
+    deletions, uploads = StorageDeletion._meta.db_table, UploadSession._meta.db_table
+    yield GaugeMetricFamily(
+        "lading_storage_deletions", "Keys in the outbox of deletions.", value=_count(f"SELECT 1 FROM {deletions}")
+    )
+    yield GaugeMetricFamily(
+        "lading_storage_deletions_failed",
+        "Keys whose deletion failed at least once and is tried again.",
+        value=_count(f"SELECT 1 FROM {deletions} WHERE attempts > 0"),
+    )
+    oldest = StorageDeletion.objects.filter(not_before__lte=now).order_by("not_before", "id").first()
+    yield GaugeMetricFamily(
+        "lading_storage_deletions_oldest_due_seconds",
+        "How long the deletion that is due longest has been due.",
+        value=(now - oldest.not_before).total_seconds() if oldest else 0,
+    )
+    yield GaugeMetricFamily(
+        "lading_uploads_open",
+        "Upload sessions that are not complete.",
+        value=_count(f"SELECT 1 FROM {uploads} WHERE completed_digest = ''"),
+    )
+    reviews = GaugeMetricFamily("lading_reviews_due", "Reviews of garbage collection that are due.", labels=["kind"])
+    moment = connection.ops.adapt_datetimefield_value(now)
+    for kind, table in (("blob", BlobReview._meta.db_table), ("manifest", "repositories_manifestreview")):
+        reviews.add_metric([kind], _count(f"SELECT 1 FROM {table} WHERE review_after <= %s", moment))
+    yield reviews
+
+
+def _count(rows: str, *parameters: object) -> int:
+    found = fetch_all(f"SELECT count(*) FROM ({rows} LIMIT {_MOST_COUNTED}) AS counted", parameters)
+    return int(str(found[0][0]))
+
+
+metrics.COLLECTORS.append(Queues())

@@ -6,11 +6,18 @@ from typing import Any
 from django.conf import settings
 
 from blobs.tasks import drain_deletions, purge_uploads
+from events.receivers import receivers
+from events.tasks import deliver_notifications
+
+_NOTIFICATIONS_INTERVAL = timedelta(seconds=1)
 
 
 def periodic_tasks() -> list[tuple[Any, timedelta]]:
     """Celery tasks, which are callable as plain functions, and the pause between their rounds."""
-    return [
+    tasks: list[tuple[Any, timedelta]] = [
         (drain_deletions, settings.GC_INTERVAL),
         (purge_uploads, settings.UPLOAD_PURGING_INTERVAL),
     ]
+    if receivers():
+        tasks.append((deliver_notifications, _NOTIFICATIONS_INTERVAL))
+    return tasks

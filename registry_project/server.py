@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import run_checks
 from django.db import connections
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.server.mp import MPServer
@@ -15,7 +16,9 @@ from granian.server.mp import MPServer
 from blobs.storage import get_store
 from registry_project import background
 from registry_project.config import Configuration, check_exposure
+from registry_project.debug import debug_listener
 from registry_project.lifeline import mark_parent
+from registry_project.metrics import shared_folder
 from registry_project.migrations_lock import migrate_once
 
 log = logging.getLogger("lading.server")
@@ -31,6 +34,7 @@ def serve(config: Configuration, *, announce: Callable[[str], object]) -> None:
     check_exposure(config)
     for warning in config.warnings:
         log.warning("%s", warning)
+    run_checks()  # Loads the URLs: what cannot be imported stops the start, not each request.
     get_store().check()
     migrate_once()
     # Workers are new processes and share no connection with this one.
@@ -40,7 +44,7 @@ def serve(config: Configuration, *, announce: Callable[[str], object]) -> None:
     # Granian warns of many threads at each start; they are meant (docs/decisions/0006-server-and-bodies.md).
     logging.getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
     server = _server(config)
-    with _embedded_worker(config):
+    with shared_folder(), debug_listener(config.http.debug), _embedded_worker(config):
         announce(_greeting(config))
         server.serve()
 
@@ -102,6 +106,6 @@ def _greeting(config: Configuration) -> str:
     return (
         f"Lading listens on {scheme}://{address}{config.http.prefix}\n"
         f"  push:  docker tag my-image {address}/my-team/my-image && docker push {address}/my-team/my-image\n"
-        f"  data:  {config.storage.filesystem.rootdirectory} ({database})\n"
+        f"  data:  {config.storage.place} ({database})\n"
         "  stop:  Ctrl-C"
     )

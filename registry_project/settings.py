@@ -9,7 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from registry_project.config import ConfigurationError, django_database, load_configuration
+from registry_project.config.stores import django_storage
 from registry_project.logs import logging_settings
+from registry_project.networks import AllowList
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -34,6 +36,7 @@ INSTALLED_APPS = [
     "blobs",
     "repositories",
     "accounts",
+    "events",
     "registry_project",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -45,13 +48,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REST_FRAMEWORK = {"UNAUTHENTICATED_USER": None, "UNAUTHENTICATED_TOKEN": None}
 
 DATABASES = {
-    "default": django_database(CONFIGURATION.database_url(), pool_max=CONFIGURATION.database.pool.max),
+    "default": django_database(
+        CONFIGURATION.database_url(),
+        pool_max=CONFIGURATION.database.pool.max,
+        timeout=CONFIGURATION.database.timeout,
+    ),
 }
 STORAGES = {
-    "blobs": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": str(CONFIGURATION.storage.filesystem.rootdirectory)},
-    },
+    "blobs": django_storage(CONFIGURATION.storage),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 LOGGING = logging_settings(CONFIGURATION.log)
@@ -66,6 +70,9 @@ READ_ONLY = CONFIGURATION.storage.maintenance.readonly.enabled
 DELETE_ENABLED = CONFIGURATION.storage.delete.enabled
 REDIRECT_BLOBS = not CONFIGURATION.storage.redirect.disable
 SIGNED_URLS = timedelta(minutes=20)
+# The last one that is switched on, or None: the store's own signed addresses.
+REDIRECT_THROUGH = next((item for item in reversed(CONFIGURATION.middleware.storage) if not item.disabled), None)
+ACCEL_LOCATION = CONFIGURATION.web.accel
 CATALOG_MAX = CONFIGURATION.catalog.maxentries
 TAGS_MAX = CONFIGURATION.tags.maxtags
 UPLOAD_LIFETIME = CONFIGURATION.storage.maintenance.uploadpurging.age
@@ -76,6 +83,8 @@ GC_GRACE = CONFIGURATION.gc.grace
 GC_UNTAGGED = CONFIGURATION.gc.untagged
 GC_INTERVAL = CONFIGURATION.gc.interval
 TRASH_KEEP = CONFIGURATION.trash.keep
+NOTIFICATIONS = CONFIGURATION.notifications
+EGRESS = AllowList(CONFIGURATION.egress.allow, CONFIGURATION.egress.ports)
 
 
 @dataclass(frozen=True, slots=True)

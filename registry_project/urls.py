@@ -5,25 +5,29 @@ from django.urls import re_path
 
 from blobs.api.views import BlobUploadsView, BlobUploadView, BlobView
 from oci.views import UnroutedView
-from registry_project.views import alive, bad_request, failed, not_found, ready, root
+from registry_project.views import alive, bad_request, failed, metrics, not_found, ready, root
 from repositories.api.views import BaseView, CatalogView, ManifestView, ReferrersView, TagsView
 
 _V2 = settings.HTTP_PREFIX.lstrip("/") + "v2"
 _NAME = r"(?P<name>.+)"
 
+# The names are those of Distribution's routes, which its metrics carry as `handler`.
 urlpatterns = [
-    re_path(rf"^{_V2}/?$", BaseView.as_view()),
-    re_path(rf"^{_V2}/_catalog$", CatalogView.as_view()),
-    re_path(rf"^{_V2}/{_NAME}/manifests/(?P<reference>[^/]+)$", ManifestView.as_view()),
-    re_path(rf"^{_V2}/{_NAME}/blobs/uploads/?$", BlobUploadsView.as_view()),
-    re_path(rf"^{_V2}/{_NAME}/blobs/uploads/(?P<session_id>[^/]+)$", BlobUploadView.as_view()),
-    re_path(rf"^{_V2}/{_NAME}/blobs/(?P<digest>[^/]+)$", BlobView.as_view()),
-    re_path(rf"^{_V2}/{_NAME}/tags/list$", TagsView.as_view()),
-    re_path(rf"^{_V2}/{_NAME}/referrers/(?P<digest>[^/]+)$", ReferrersView.as_view()),
-    re_path(rf"^{_V2}/", UnroutedView.as_view()),
-    re_path(r"^healthz$", alive),
-    re_path(r"^readyz$", ready),
-    re_path(r"^$", root),
+    re_path(rf"^{_V2}/?$", BaseView.as_view(), name="base"),
+    re_path(rf"^{_V2}/_catalog$", CatalogView.as_view(), name="catalog"),
+    re_path(rf"^{_V2}/{_NAME}/manifests/(?P<reference>[^/]+)$", ManifestView.as_view(), name="manifest"),
+    re_path(rf"^{_V2}/{_NAME}/blobs/uploads/?$", BlobUploadsView.as_view(), name="blob_upload"),
+    re_path(
+        rf"^{_V2}/{_NAME}/blobs/uploads/(?P<session_id>[^/]+)$", BlobUploadView.as_view(), name="blob_upload_chunk"
+    ),
+    re_path(rf"^{_V2}/{_NAME}/blobs/(?P<digest>[^/]+)$", BlobView.as_view(), name="blob"),
+    re_path(rf"^{_V2}/{_NAME}/tags/list$", TagsView.as_view(), name="tags"),
+    re_path(rf"^{_V2}/{_NAME}/referrers/(?P<digest>[^/]+)$", ReferrersView.as_view(), name="referrers"),
+    re_path(rf"^{_V2}/", UnroutedView.as_view(), name="unrouted"),
+    re_path(r"^healthz$", alive, name="alive"),
+    re_path(r"^readyz$", ready, name="ready"),
+    re_path(r"^metrics$", metrics, name="metrics"),
+    re_path(r"^$", root, name="root"),
 ]
 handler400 = bad_request
 handler404 = not_found

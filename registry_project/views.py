@@ -2,12 +2,16 @@
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 
 from blobs.storage import get_store
 from oci.errors import OCIError, RouteUnknown
 from oci.views import render_error
+from registry_project import metrics as prometheus
 from registry_project.monitor import monitor
+
+# Who comes through a proxy on this machine is somewhere else.
+_FORWARDED = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP")
 
 
 def root(request: HttpRequest) -> HttpResponse:
@@ -34,6 +38,15 @@ def ready(request: HttpRequest) -> HttpResponse:
         problems["storage"] = str(error.detail)
     status = "unavailable" if problems else "ready"
     return JsonResponse({"status": status, "problems": problems}, status=503 if problems else 200)
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus' metrics, for this machine alone; elsewhere `http.debug.addr` has them."""
+    listen = settings.CONFIGURATION.http.listen
+    forwarded = any(header in request.META for header in _FORWARDED)
+    if listen is None or not listen.is_loopback or forwarded:
+        raise Http404
+    return HttpResponse(prometheus.render(), content_type=prometheus.CONTENT_TYPE)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from blobs.links import lock_repository
 from blobs.models import BlobReview, RepositoryBlob
+from events import announcements
 from oci.digests import Digest
 from oci.errors import BlobInUse, BlobUnknown
 from registry_project.database import fetch_all, for_update, retried, writing
@@ -31,3 +32,4 @@ def unlink_blob(*, repository_id: int, digest: Digest) -> None:
         if not RepositoryBlob.objects.filter(repository_id=repository_id, blob_id=blob_id).delete()[0]:
             raise BlobUnknown({"digest": str(digest)})
         arm_reviews(BlobReview, [blob_id], review_after=timezone.now() + settings.GC_GRACE, reason="unlinked")
+        announcements.blob_deleted(repository_id=repository_id, digest=digest)

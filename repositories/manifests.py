@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.rights import Principal
 from blobs.links import hold_blobs, lock_repository
+from events import announcements
 from oci.digests import Digest
 from oci.documents import ManifestDocument, parse_manifest
 from oci.errors import DigestMismatch, ManifestBlobUnknown, ManifestUnknown
@@ -16,7 +17,7 @@ from oci.names import Reference, TagName
 from registry_project.database import any_of, fetch_all, for_update, key_share, retried, writing
 from registry_project.reviews import arm_reviews
 from repositories.models import Manifest, ManifestBlob, ManifestChild, ManifestReview, Tag, TagHistory
-from repositories.tags import end_tags, hold_tagged_manifests, point_tags
+from repositories.tags import end_tags, point_tags
 from repositories.validation import check_urls, must_hold_child
 
 
@@ -68,8 +69,6 @@ def _store(
     with writing():
         lock_repository(repository_id)
         references = _hold_references(repository_id, document)
-        if tags:
-            hold_tagged_manifests(repository_id=repository_id, names=tags)
         manifest = _upsert(repository_id, principal, digest, payload, document, now)
         _link(manifest, references, document)
         if tags:
@@ -81,6 +80,14 @@ def _store(
             arm_reviews(
                 ManifestReview, [manifest.pk], review_after=now + settings.GC_UNTAGGED, reason="pushed-untagged"
             )
+        announcements.manifest_pushed(
+            repository_id=repository_id,
+            digest=digest,
+            media_type=document.media_type,
+            payload=payload,
+            tags=tags,
+            principal=principal.name,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,3 +220,6 @@ def delete_manifest(*, repository_id: int, digest: Digest, principal: Principal)
         end_tags(tags, reason=TagHistory.Reason.MANIFEST_DELETED, principal=principal, now=now)
         Manifest.objects.filter(pk=manifest_id).update(deleted_at=now)
         arm_reviews(ManifestReview, [manifest_id], review_after=now + settings.TRASH_KEEP, reason="deleted")
+        announcements.manifest_deleted(
+            repository_id=repository_id, digest=digest, tags=[tag.name for tag in tags], principal=principal.name
+        )

@@ -128,8 +128,12 @@ class Tag(models.Model):
     repository = models.ForeignKey(Repository, models.PROTECT, related_name="tags", db_index=False)
     name = ByteOrderedField(max_length=TAG_MAX_LENGTH)
     manifest = models.ForeignKey(Manifest, models.PROTECT, related_name="tags")
+    # Who pushed it last, which may have been the same manifest again.
     pushed_at = models.DateTimeField(default=timezone.now)
     pushed_by = models.CharField(max_length=_PRINCIPAL_LENGTH, blank=True, default="")
+    # Since when, and by whom, it points to this manifest.
+    pointed_at = models.DateTimeField(default=timezone.now)
+    pointed_by = models.CharField(max_length=_PRINCIPAL_LENGTH, blank=True, default="")
     expires_at = models.DateTimeField(null=True)
 
     class Meta:

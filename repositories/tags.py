@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from accounts.rights import Principal
 from blobs.links import lock_repository
+from events import announcements
 from oci.errors import ManifestUnknown
 from oci.names import TagName
-from registry_project.database import LostRace, any_of, fetch_all, key_share, retried, writing
+from registry_project.database import LostRace, fetch_all, key_share, retried, writing
 from registry_project.reviews import arm_reviews
 from repositories.models import ManifestReview, Tag, TagHistory
 
@@ -31,38 +32,38 @@ def point_tags(
     return left
 
 
-def hold_tagged_manifests(*, repository_id: int, names: Iterable[TagName]) -> None:
-    """Keep the manifests that tags point to now, whose history will refer to them, before the tags are locked.
-
-    Otherwise the foreign key would lock them at commit, against the order: deleting a manifest takes its tags last.
-    """
-    condition, wanted = any_of(sorted({name.text for name in names}))
-    fetch_all(
-        "SELECT m.id FROM repositories_tag t JOIN repositories_manifest m ON m.id = t.manifest_id"
-        f" WHERE t.repository_id = %s AND t.name {condition} ORDER BY m.id{key_share('m')}",
-        [repository_id, wanted],
-    )
-
-
 def _point_tag(repository_id: int, name: TagName, manifest_id: int, principal: Principal, now: datetime) -> int | None:
     moment = connection.ops.adapt_datetimefield_value(now)
     if fetch_all(
-        "INSERT INTO repositories_tag (repository_id, name, manifest_id, pushed_at, pushed_by)"
-        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (repository_id, name) DO NOTHING RETURNING id",
-        [repository_id, name.text, manifest_id, moment, principal.name],
+        "INSERT INTO repositories_tag"
+        " (repository_id, name, manifest_id, pushed_at, pushed_by, pointed_at, pointed_by)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (repository_id, name) DO NOTHING RETURNING id",
+        [repository_id, name.text, manifest_id, moment, principal.name, moment, principal.name],
     ):
         return None
     # Two moves of one tag queue up here, so that each writes the history of what it really replaced.
     tag = Tag.objects.select_for_update().filter(repository_id=repository_id, name=name.text).first()
     if tag is None:
         raise LostRace  # Deleted between the two statements.
-    before = tag.manifest_id
-    if before != manifest_id:
-        _remember([tag], reason=TagHistory.Reason.MOVED, principal=principal, now=now)
-    Tag.objects.filter(pk=tag.pk).update(
-        manifest_id=manifest_id, pushed_at=now, pushed_by=principal.name, expires_at=None
-    )
-    return before if before != manifest_id else None
+    pushed = {"pushed_at": now, "pushed_by": principal.name, "expires_at": None}
+    if tag.manifest_id == manifest_id:
+        Tag.objects.filter(pk=tag.pk).update(**pushed)
+        return None
+    _hold_manifest_of(tag)
+    _remember([tag], reason=TagHistory.Reason.MOVED, principal=principal, now=now)
+    Tag.objects.filter(pk=tag.pk).update(manifest_id=manifest_id, pointed_at=now, pointed_by=principal.name, **pushed)
+    return tag.manifest_id
+
+
+def _hold_manifest_of(tag: Tag) -> None:
+    """Keep the manifest that history is going to refer to; LostRace while it is being deleted.
+
+    A deletion holds the manifest and waits for its tags. The foreign key of the history would make us wait for it
+    at commit, with the tag in our hand: so we do not wait but let go and begin again.
+    """
+    lock = key_share(skip_locked=True)
+    if not fetch_all(f"SELECT id FROM repositories_manifest WHERE id = %s{lock}", [tag.manifest_id]):
+        raise LostRace
 
 
 @retried
@@ -71,12 +72,13 @@ def delete_tag(*, repository_id: int, name: TagName, principal: Principal) -> No
     now = timezone.now()
     with writing():
         lock_repository(repository_id)
-        hold_tagged_manifests(repository_id=repository_id, names=[name])
         tag = Tag.objects.select_for_update().filter(repository_id=repository_id, name=name.text).first()
         if tag is None:
             raise ManifestUnknown({"tag": name.text})
+        _hold_manifest_of(tag)
         end_tags([tag], reason=TagHistory.Reason.DELETED, principal=principal, now=now)
         arm_reviews(ManifestReview, [tag.manifest_id], review_after=now + settings.TRASH_KEEP, reason="untagged")
+        announcements.tag_deleted(repository_id=repository_id, tag=name, principal=principal.name)
 
 
 def end_tags(tags: list[Tag], *, reason: TagHistory.Reason, principal: Principal, now: datetime) -> None:
@@ -91,10 +93,10 @@ def _remember(tags: list[Tag], *, reason: TagHistory.Reason, principal: Principa
             repository_id=tag.repository_id,
             name=tag.name,
             manifest_id=tag.manifest_id,
-            started_at=tag.pushed_at,
-            started_by=tag.pushed_by,
+            started_at=tag.pointed_at,
+            started_by=tag.pointed_by,
             # Hosts' clocks differ: a tag never ends before it began.
-            ended_at=max(now, tag.pushed_at),
+            ended_at=max(now, tag.pointed_at),
             ended_by=principal.name,
             reason=reason,
             restorable_until=now + settings.TRASH_KEEP,

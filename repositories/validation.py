@@ -15,13 +15,20 @@ def check_urls(document: ManifestDocument) -> None:
         return
     for layer in document.layers:
         for url in layer.urls:
-            parts = urlsplit(url)
-            if parts.scheme not in {"http", "https"} or parts.fragment:
+            if not _is_plain_web_address(url):
                 raise ManifestInvalid({"url": url, "reason": "expected http or https without a fragment"})
             if rules.allow and not any(pattern.search(url) for pattern in rules.allow):
                 raise ManifestInvalid({"url": url, "reason": "not allowed by validation.manifests.urls.allow"})
             if any(pattern.search(url) for pattern in rules.deny):
                 raise ManifestInvalid({"url": url, "reason": "forbidden by validation.manifests.urls.deny"})
+
+
+def _is_plain_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and not parts.fragment
 
 
 def must_hold_child(child: Descriptor) -> bool:

@@ -1,9 +1,31 @@
 """Fixtures for tests that speak to the views inside this process."""
 
+from contextlib import suppress
+
 import pytest
 
 from blobs.storage import get_store
 from tests.factories import Registry
+from tests.s3_server import s3_server, versitygw
+from tests.services import ServiceUnavailable
+
+
+def pytest_collection_finish(session):
+    """Build the S3 server before the tests begin: the time limit of a test would not suffice."""
+    wanted = any("s3" in item.nodeid or "/storage/" in item.nodeid for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        with suppress(ServiceUnavailable):  # the tests that need it say so
+            versitygw()
+
+
+@pytest.fixture(scope="session")
+def s3_service():
+    """A private S3 server for the whole run."""
+    try:
+        with s3_server() as server:
+            yield server
+    except ServiceUnavailable as problem:
+        pytest.skip(str(problem))
 
 
 @pytest.fixture

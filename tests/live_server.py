@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Literal
@@ -19,11 +20,14 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
+from tests.services.processes import dies_with_parent
+
 PROJECT = Path(__file__).resolve().parent.parent
 POSTGRES_VARIABLE = "LADING_TEST_POSTGRES_URL"
 START_SECONDS = 60
 STOP_SECONDS = 30
-LOG_TAIL_LINES = 60
+LOG_TAIL_LINES = 25
+LOG_LINE_ENDS = 300
 
 Database = Literal["postgres", "sqlite"]
 
@@ -57,6 +61,7 @@ class LiveServer:
         self.data.mkdir(parents=True, exist_ok=True)
         self.log_path = folder / "serve.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._group_ended = True
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
         self.environ = {
             **inherited,
@@ -66,6 +71,9 @@ class LiveServer:
             "REGISTRY_STORAGE_DELETE_ENABLED": "true",
             **environ,
         }
+        if environ.get("REGISTRY_STORAGE", "filesystem") != "filesystem":
+            # Two drivers at once would be a mistake.
+            del self.environ["REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"]
 
     @property
     def pid(self) -> int:
@@ -94,7 +102,9 @@ class LiveServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_ends_with_tests(),
             )
+        self._group_ended = False
         deadline = time.monotonic() + START_SECONDS
         while self.running and time.monotonic() < deadline:
             # Somebody else may hold the port, so what answers counts only while our process lives.
@@ -135,7 +145,7 @@ class LiveServer:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def log_tail(self) -> str:
-        return "\n".join(self.log().splitlines()[-LOG_TAIL_LINES:])
+        return "\n".join(_shortened(line) for line in self.log().splitlines()[-LOG_TAIL_LINES:])
 
     def _answers(self) -> bool:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -148,10 +158,11 @@ class LiveServer:
             connection.close()
 
     def _kill_group(self) -> None:
-        try:
+        if self._group_ended:
+            return  # its number may belong to somebody else by now
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+        self._group_ended = True
 
     def _failure(self, what: str) -> ServerFailed:
         return ServerFailed(f"the server {what}; the end of its log:\n{self.log_tail()}")
@@ -197,6 +208,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _ends_with_tests() -> Callable[[], None] | None:
+    """A test run that is killed takes the server along; the kernel ties it to the thread that starts it."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    return dies_with_parent(signal.SIGTERM) if in_main_thread else None
+
+
+def _shortened(line: str) -> str:
+    """A traceback is one line of the log; its start tells where, its end tells what."""
+    return line if len(line) <= 2 * LOG_LINE_ENDS else f"{line[:LOG_LINE_ENDS]} … {line[-LOG_LINE_ENDS:]}"
 
 
 def _end(server: LiveServer) -> None:

@@ -22,6 +22,7 @@ from blobs.links import extend_lease, mount_blob
 from blobs.queries import get_blob, get_offered_blob
 from blobs.storage import get_store
 from blobs.uploads import ChunkOutOfOrder, UploadOwner
+from events import announcements
 from oci.digests import CANONICAL, Digest, check_algorithm
 from oci.errors import DigestInvalid, NameInvalid, OCIError
 from oci.names import RepositoryName
@@ -48,9 +49,12 @@ class BlobView(OCIView):
         if matches_etag(request.headers.get("If-None-Match"), str(digest)):
             return blob_not_modified(blob)
         if settings.REDIRECT_BLOBS and (url := get_store().signed_url(blob.storage_key, lifetime=settings.SIGNED_URLS)):
+            announcements.blob_pulled(name=name, digest=digest, size=blob.size, principal=access.principal.name)
             return HttpResponseRedirect(url, status=307)
         unchanged = matches_etag(request.headers.get("If-Range", str(digest)), str(digest))
-        return blob_content(blob, parse_range(request.headers.get("Range"), blob.size) if unchanged else None)
+        content = blob_content(blob, parse_range(request.headers.get("Range"), blob.size) if unchanged else None)
+        announcements.blob_pulled(name=name, digest=digest, size=blob.size, principal=access.principal.name)
+        return content
 
     def delete(self, request: Request, name: RepositoryName, digest: Digest) -> HttpResponse:
         access = authorise(ANONYMOUS, Action.DELETE, name)

@@ -4,12 +4,11 @@ import errno
 import fcntl
 import logging
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from blobs.storage.base import READ_SIZE, BlobStore, BytesMissing, StoredObject, WriterBusy
+from blobs.storage.base import READ_SIZE, BlobStore, BytesMissing, ByteStream, State, StoredObject, WriterBusy, Written
 from oci.errors import StorageFull, Unavailable
 
 log = logging.getLogger("lading.storage")
@@ -22,17 +21,27 @@ class LocalBlobStore(BlobStore):
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def write(self, key: str, chunks: Iterable[bytes], *, offset: int) -> int:
+    def write(
+        self,
+        key: str,
+        chunks: Iterable[bytes],
+        *,
+        offset: int,
+        state: State,
+        is_last: Callable[[], bool] | None = None,
+    ) -> Written:
         with _refusals():
             partial = self._open_partial(key)
             try:
-                return _append(partial, chunks, offset)
+                return Written(_append(partial, chunks, offset), {})
             finally:
                 os.close(partial)
 
-    def seal(self, key: str) -> None:
+    def seal(self, key: str, *, size: int, state: State) -> bool:
         path = self._path(key)
         with _refusals():
+            if self.size(key) != size:
+                self._cut(key, size)
             try:
                 # The bytes are durable since `write`; here it is their name that must be.
                 _partial_path(path).rename(path)
@@ -40,37 +49,28 @@ class LocalBlobStore(BlobStore):
                 if not path.exists():
                     raise BytesMissing({"reason": "nothing was written"}) from None
             _sync_folder(path.parent)
+        return True
 
-    def open_range(self, key: str, start: int, stop: int) -> Iterator[bytes]:
-        try:
-            descriptor = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            log.critical("the file of storage key %s is missing", key)
-            raise BytesMissing from error
+    def open_range(self, key: str, start: int, stop: int) -> ByteStream:
+        with _refusals():
+            try:
+                descriptor = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError as error:
+                log.critical("the file of storage key %s is missing", key)
+                raise BytesMissing from error
         return _FileRange(descriptor, start, stop)
-
-    def read_unsealed(self, key: str) -> Iterator[bytes]:
-        path = self._path(key)
-        partial = _partial_path(path)
-        with (partial if partial.exists() else path).open("rb", buffering=0) as file:
-            while chunk := file.read(READ_SIZE):
-                yield chunk
-
-    def signed_url(self, key: str, *, lifetime: timedelta) -> str | None:
-        return None
 
     def delete(self, key: str) -> None:
         path = self._path(key)
-        _partial_path(path).unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        with _refusals():
+            _partial_path(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
-    def size(self, key: str) -> int | None:
+    def size(self, key: str, *, state: State | None = None) -> int | None:
         path = self._path(key)
         for candidate in (path, _partial_path(path)):
-            try:
+            with _refusals(), suppress(FileNotFoundError):
                 return candidate.stat().st_size
-            except FileNotFoundError:
-                continue
         return None
 
     def objects(self) -> Iterator[StoredObject]:
@@ -89,6 +89,18 @@ class LocalBlobStore(BlobStore):
             self._root.mkdir(parents=True, exist_ok=True)
             probe = self._root / ".writable"
             probe.touch()
+
+    def _cut(self, key: str, size: int) -> None:
+        """Drop what a request wrote that was never acknowledged; raises BytesMissing when less is there."""
+        stored = self.size(key)
+        if stored is None or stored < size:
+            raise BytesMissing({"reason": f"fewer than {size} bytes of this upload are stored"})
+        partial = self._open_partial(key)
+        try:
+            os.ftruncate(partial, size)
+            os.fsync(partial)
+        finally:
+            os.close(partial)
 
     def _path(self, key: str) -> Path:
         path = self._root / key
@@ -112,16 +124,13 @@ class LocalBlobStore(BlobStore):
         return descriptor
 
 
-class _FileRange:
+class _FileRange(ByteStream):
     """Pieces of an open file; it closes the file at the end, or when the answer is given up."""
 
     def __init__(self, descriptor: int, start: int, stop: int) -> None:
         self._file = os.fdopen(descriptor, "rb", buffering=0)
         self._left = stop - start
         self._file.seek(start)
-
-    def __iter__(self) -> "_FileRange":
-        return self
 
     def __next__(self) -> bytes:
         if not self._left:

@@ -8,7 +8,8 @@ from registry_project.config.configuration import Configuration
 from registry_project.config.database import django_database
 from registry_project.config.errors import ConfigurationError, Mistake
 from registry_project.config.http import parse_listen
-from registry_project.config.storage import FUTURE_DRIVERS, GONE_DRIVERS
+from registry_project.config.middleware import StorageMiddleware
+from registry_project.config.storage import DRIVERS, FUTURE_DRIVERS, GONE_DRIVERS
 
 Path = tuple[str | int, ...]
 Finding = tuple[Path, str]
@@ -19,12 +20,13 @@ def check_storage(drivers: Sequence[str]) -> Iterator[Finding]:
     for driver in drivers:
         path = ("storage", driver)
         if driver in FUTURE_DRIVERS:
-            yield path, f"the storage driver {driver} is not available yet; use filesystem"
+            yield path, f"the storage driver {driver} is not available yet; use filesystem or s3"
         elif driver in GONE_DRIVERS:
             yield path, f"the storage driver {driver} is gone, in Distribution 3 too; use filesystem"
-        elif driver != "filesystem":
-            close = get_close_matches(driver, ("filesystem", "delete", "maintenance", "redirect", "cache", "tag"), 1)
-            yield path, "expected a storage driver: filesystem" + (f". Did you mean {close[0]}?" if close else "")
+        elif driver not in DRIVERS:
+            close = get_close_matches(driver, (*DRIVERS, "delete", "maintenance", "redirect", "cache", "tag"), 1)
+            hint = f". Did you mean {close[0]}?" if close else ""
+            yield path, f"expected a storage driver: {' or '.join(DRIVERS)}{hint}"
     if len(drivers) > 1:
         # The trap of Distribution's own overrides, which stops it with a panic.
         advice = "REGISTRY_STORAGE=name replaces the file's driver; REGISTRY_STORAGE_S3_BUCKET alone adds one beside it"
@@ -45,8 +47,10 @@ def check_rules(config: Configuration) -> Iterator[Finding]:
     if config.version != "0.1":
         yield ("version",), "expected 0.1"
     yield from _hooks(config)
+    yield from _storage(config)
     yield from _http(config)
     yield from _health(config)
+    yield from _notifications(config)
     if config.database.url is not None:
         try:
             django_database(config.database.url, pool_max=config.database.pool.max)
@@ -75,6 +79,40 @@ def _hooks(config: Configuration) -> Iterator[Finding]:
             yield (*path, "to"), "expected a list of addresses"
 
 
+def _storage(config: Configuration) -> Iterator[Finding]:
+    s3 = config.storage.s3
+    if s3 is not None:
+        path: Path = ("storage", "s3")
+        if not s3.bucket:
+            yield (*path, "bucket"), "expected the name of a bucket"
+        for given, missing in (("accesskey", "secretkey"), ("secretkey", "accesskey")):
+            if getattr(s3, given) and not getattr(s3, missing):
+                yield (*path, given), f"expected storage.s3.{missing} as well"
+        if s3.keyid and not s3.encrypt:
+            yield (*path, "keyid"), "expected storage.s3.encrypt: true as well; without it nothing is encrypted with it"
+        if s3.accelerate and s3.forcepathstyle:
+            yield (*path, "accelerate"), "cannot be had together with storage.s3.forcepathstyle"
+        if config.web.accel:
+            yield ("web", "accel"), "expected storage.filesystem: nginx can send files only"
+    for index, middleware in enumerate(config.middleware.storage):
+        if not middleware.disabled:
+            yield from _storage_middleware(middleware, ("middleware", "storage", index))
+
+
+def _storage_middleware(middleware: StorageMiddleware, path: Path) -> Iterator[Finding]:
+    options = middleware.options
+    if middleware.name not in ("redirect", "cloudfront"):
+        yield (*path, "name"), "expected redirect or cloudfront"
+        return
+    if options.baseurl is None:
+        yield (*path, "options", "baseurl"), "expected the address that clients are sent to"
+    if middleware.name == "cloudfront":
+        if options.privatekey is None:
+            yield (*path, "options", "privatekey"), "expected the path of a private key, PEM"
+        if not options.keypairid:
+            yield (*path, "options", "keypairid"), "expected the id of the key"
+
+
 def _http(config: Configuration) -> Iterator[Finding]:
     http, tls = config.http, config.http.tls
     if http.net == "tcp":
@@ -89,6 +127,8 @@ def _http(config: Configuration) -> Iterator[Finding]:
         yield ("http", "tls", given), f"expected http.tls.{missing} as well"
     if tls.clientcas and tls.certificate is None and tls.key is None:
         yield ("http", "tls", "clientcas"), "expected http.tls.certificate and http.tls.key as well"
+    if len(tls.clientcas) > 1:
+        yield ("http", "tls", "clientcas"), "expected one file, which may hold several certificates"
     if "clientauth" in tls.model_fields_set and not tls.clientcas:
         yield ("http", "tls", "clientauth"), "expected http.tls.clientcas as well; without it nothing is checked"
     if tls.certificate is None and any(tls.letsencrypt.model_dump().values()):
@@ -109,6 +149,21 @@ def _health(config: Configuration) -> Iterator[Finding]:
                 raise ValueError("no host")
         except ValueError:
             yield ("health", "tcp", index, "addr"), "expected host:port, such as redis.example.org:6379"
+
+
+def _notifications(config: Configuration) -> Iterator[Finding]:
+    names: set[str] = set()
+    for index, endpoint in enumerate(config.notifications.endpoints):
+        path: Path = ("notifications", "endpoints", index)
+        if endpoint.disabled:
+            continue
+        if not re.fullmatch(r"[!-~]{1,100}", endpoint.name):
+            yield (*path, "name"), "expected a name of 1 to 100 letters, digits and signs, without spaces"
+        elif endpoint.name in names:
+            yield (*path, "name"), "expected another name than that of an endpoint above"
+        names.add(endpoint.name)
+        if endpoint.url is None:
+            yield (*path, "url"), "expected an address such as https://hooks.example.org/registry"
 
 
 def check_exposure(config: Configuration) -> None:

@@ -8,6 +8,7 @@ from pydantic import Field
 from registry_project.config.health import HealthSection
 from registry_project.config.http import HttpSection
 from registry_project.config.log import LogLevel, LogSection, Reporting
+from registry_project.config.middleware import Middleware
 from registry_project.config.other import (
     Auth,
     Catalog,
@@ -17,7 +18,7 @@ from registry_project.config.other import (
     Tags,
     Validation,
 )
-from registry_project.config.own import Admin, Celery, Collection, Database, Retention, Teams, Trash, Web
+from registry_project.config.own import Admin, Celery, Collection, Database, Egress, Retention, Teams, Trash, Web
 from registry_project.config.section import Ignored, Refused, Secret, Section
 from registry_project.config.storage import StorageSection
 from registry_project.config.values import Text, Untyped
@@ -52,10 +53,10 @@ class Sections(Section):
         Field(default_factory=dict, repr=False)
     )
     """Distribution's Redis (`addr`, `addrs`, `password`, `db`, `pool`, `tls` and so on)."""
-    notifications: Annotated[Notifications, Ignored("events are not sent yet")] = Notifications()
-    """Distribution's webhooks."""
-    middleware: Annotated[Untyped, Ignored("Distribution's plug-ins cannot run here")] = Field(default_factory=dict)
-    """Distribution's plug-ins."""
+    notifications: Notifications = Notifications()
+    """Events that are posted to other servers; docs/notifications.md."""
+    middleware: Middleware = Middleware()
+    """Where clients are sent for blobs."""
     proxy: Annotated[
         Untyped, Secret(), Refused("a pull-through cache is not available; an empty registry would answer instead")
     ] = Field(default_factory=dict, repr=False)
@@ -72,6 +73,8 @@ class Sections(Section):
     """Background work in processes of its own."""
     gc: Collection = Collection()
     """Garbage collection."""
+    egress: Egress = Egress()
+    """Which other servers may be called."""
     trash: Trash = Trash()
     """Undo of deleted tags."""
     web: Web = Field(default_factory=Web)

@@ -1,5 +1,6 @@
 """`database.url` as Django's DATABASES entry."""
 
+from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -10,19 +11,24 @@ _SQLITE_PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
 )
+# A request waits `timeout` seconds for a connection. Attempts to connect follow each other ever more slowly; given up
+# after `reconnect_timeout` seconds they begin anew with the next request, so that a database that is back is found.
+_POOL = {"min_size": 1, "timeout": 10, "reconnect_timeout": 4}
+_CONNECT_SECONDS = 5
 _EXPECTED = "expected postgresql://user:password@host:5432/name or sqlite:////absolute/path"
 
 
-def django_database(url: str, *, pool_max: int) -> dict[str, Any]:
+def django_database(url: str, *, pool_max: int, timeout: timedelta = timedelta()) -> dict[str, Any]:
     """This will turn a database address into one value of Django's DATABASES.
 
     PostgreSQL: libpq's own address syntax, query parameters included (`sslmode`, `application_name`,
-    `host=/run/postgresql` for a socket), with a pool of at most `pool_max` connections per process.
+    `host=/run/postgresql` for a socket), with a pool of at most `pool_max` connections per process; a statement that
+    takes longer than `timeout` fails, zero means no limit.
     SQLite: `sqlite:///relative` or `sqlite:////absolute`. Raises ValueError, whose text never shows the password.
     """
     scheme = url.partition(":")[0].lower()
     if scheme in ("postgres", "postgresql"):
-        return _postgresql(url, pool_max)
+        return _postgresql(url, pool_max, timeout)
     if scheme == "sqlite":
         return _sqlite(url)
     raise ValueError(_EXPECTED)
@@ -43,7 +49,7 @@ def _sqlite(url: str) -> dict[str, Any]:
     }
 
 
-def _postgresql(url: str, pool_max: int) -> dict[str, Any]:
+def _postgresql(url: str, pool_max: int, timeout: timedelta) -> dict[str, Any]:
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
@@ -71,5 +77,28 @@ def _postgresql(url: str, pool_max: int) -> dict[str, Any]:
         # round trip: the first error makes it look at all of them (registry_project.database).
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": False,
-        "OPTIONS": {**options, "pool": {"min_size": 1, "max_size": pool_max, "timeout": 10}},
+        # Prepared from the second use on: planning costs the server more than running these statements.
+        "OPTIONS": {
+            **_limits(options, timeout),
+            "server_side_binding": True,
+            "prepare_threshold": 2,
+            "pool": {**_POOL, "max_size": pool_max, **_patience(timeout)},
+        },
     }
+
+
+def _limits(options: dict[str, Any], timeout: timedelta) -> dict[str, Any]:
+    """The time limits as options of libpq; those of the address win."""
+    limited = {"connect_timeout": _CONNECT_SECONDS, **options}
+    if timeout:
+        limit = f"-c statement_timeout={timeout // timedelta(milliseconds=1)}"
+        limited["options"] = f"{limit} {options.get('options', '')}".strip()
+    return limited
+
+
+def _patience(timeout: timedelta) -> dict[str, Any]:
+    if not timeout:
+        return {}
+    from registry_project.patience import patient_connection
+
+    return {"connection_class": patient_connection(timeout.total_seconds())}

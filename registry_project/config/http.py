@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from registry_project.config.section import Ignored, KeepCase, Secret, Section
-from registry_project.config.values import AbsolutePath, Duration, Flag, Headers, Text, Untyped, WebAddress, parse_text
+from registry_project.config.values import AbsolutePath, Duration, Flag, Headers, Text, WebAddress, parse_text
 
 ADDRESS_EXPECTED = "expected host:port, such as 127.0.0.1:5000, or :5000 for all addresses"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -110,7 +110,7 @@ class Tls(Section):
     key: AbsolutePath | None = None
     """Private key of the server, PEM."""
     clientcas: tuple[AbsolutePath, ...] = ()
-    """Certificates, PEM, that sign the clients' certificates; each client must then present one."""
+    """One file of certificates, PEM, that sign the clients' certificates; each client must then present one."""
     clientauth: Annotated[Literal["require-and-verify-client-cert"], BeforeValidator(_client_auth)] = _ONLY_MODE
     """How client certificates are checked; the one mode is `require-and-verify-client-cert`."""
     minimumtls: Annotated[Literal["tls1.2", "tls1.3"], BeforeValidator(_minimum_tls)] = "tls1.2"
@@ -134,11 +134,33 @@ class H2c(Section):
     """Distribution's switch for HTTP/2 without TLS."""
 
 
+def _debug_address(raw: object) -> object:
+    text = parse_text(raw)
+    if text:
+        parse_listen(text)
+    return text
+
+
+def _metrics_path(raw: object) -> object:
+    text = parse_text(raw) or "/metrics"
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text) or text.startswith("/debug/health"):
+        raise ValueError("expected a path that begins with /, such as /metrics")
+    return text
+
+
+class Prometheus(Section):
+    enabled: Flag = False
+    """`true` answers with metrics on the debug listener."""
+    path: Annotated[str, BeforeValidator(_metrics_path)] = "/metrics"
+    """Path of the metrics there."""
+
+
 class Debug(Section):
-    addr: Annotated[Text, Ignored("there is no debug listener; /healthz and /readyz are on the main address")] = ""
-    """Distribution's debug listener."""
-    prometheus: Annotated[Untyped, Ignored("there is no metrics endpoint yet")] = Field(default_factory=dict)
-    """Distribution's metrics endpoint (`enabled`, `path`)."""
+    addr: Annotated[str, BeforeValidator(_debug_address)] = ""
+    """Address of the debug listener, `host:port`: metrics, and a health that can be switched off. Empty means none; it
+    asks for no login, so only operators may reach it."""
+    prometheus: Prometheus = Prometheus()
+    """Metrics for Prometheus."""
 
 
 class HttpSection(Section):
@@ -146,7 +168,7 @@ class HttpSection(Section):
     """Address to listen on, `host:port`; `:5000` means all addresses. With `net: unix` the socket's path."""
     net: Annotated[Literal["tcp", "unix"], BeforeValidator(_net)] = "tcp"
     """`tcp` or `unix`."""
-    host: WebAddress | None = None
+    host: Annotated[WebAddress, AfterValidator(lambda text: text.rstrip("/"))] | None = None
     """Address that clients use, such as `https://registry.example.org`; otherwise it comes from the request."""
     prefix: Annotated[str, BeforeValidator(_prefix)] = "/"
     """Path before `/v2/`, such as `/registry/`."""

@@ -98,15 +98,18 @@ def _choices(root: Node, name: str) -> list[str]:
 def _validate(root: Node, warnings: tuple[str, ...], findings: list[Finding]) -> Configuration:
     """Build the model, adding what is wrong to `findings`; wrong values give way to defaults for the later rules."""
     fields: Any = plain(root)
-    try:
-        config = Configuration.model_validate({**fields, "warnings": warnings})
-    except ValidationError as error:
-        for item in error.errors():
-            path = item["loc"]
-            findings.append((path, _expectation(item["type"], item["msg"], item.get("ctx", {}))))
-        for path, _ in findings:
-            _cut(fields, path)
-        config = Configuration.model_validate({**fields, "warnings": warnings})
+    while True:
+        try:
+            config = Configuration.model_validate({**fields, "warnings": warnings})
+        except ValidationError as error:
+            # A value whose parts were wrong may be wrong as a whole too, so there can be another round.
+            found = error.errors()
+            findings += [(i["loc"], _expectation(i["type"], i["msg"], i.get("ctx", {}))) for i in found]
+            removed = [_cut(fields, item["loc"]) for item in found]
+            if not any(removed):
+                fields = {}
+        else:
+            break
     known = {path for path, _ in findings}
     findings += [finding for finding in check_rules(config) if finding[0] not in known]
     return config
@@ -122,13 +125,14 @@ def _expectation(kind: str, message: str, context: Mapping[str, object]) -> str:
     return message
 
 
-def _cut(fields: Any, path: tuple[str | int, ...]) -> None:
-    """Remove the value at `path`, or the whole list that holds it."""
+def _cut(fields: Any, path: tuple[str | int, ...]) -> bool:
+    """Remove the value at `path`, or the whole list that holds it. False when it is gone already."""
     for depth, step in enumerate(path):
         if not isinstance(fields, dict) or step not in fields:
-            return
+            return False
         following = path[depth + 1 : depth + 2]
         if not following or isinstance(following[0], int):
             del fields[step]
-            return
+            return True
         fields = fields[step]
+    return False

@@ -18,7 +18,7 @@ from registry_project.config.values import Scalar
 
 REDACTED = "(hidden)"
 _LONGEST_VALUE = 80
-_SECRET_NAME = re.compile(r"password|secret|token|credential|accesskey|accountkey|apikey|licensekey|authorization")
+_USER_IN_ADDRESS = re.compile(r"(?<=://)[^/\s]*@")
 # A Kubernetes Service called "registry" adds such variables to every container of its namespace.
 _SERVICE_LINK = re.compile(r"REGISTRY_(SERVICE_(HOST|PORT)(_.*)?|PORT(_[0-9]+_(TCP|UDP)(_.*)?)?)")
 
@@ -46,7 +46,7 @@ def shown(node: Node, path: Path) -> str | None:
     if _is_secret(path):
         scheme = re.match(r"[a-z0-9+]+://", text)
         return (scheme.group() if scheme else "") + REDACTED
-    text = json.dumps(text, ensure_ascii=False)
+    text = json.dumps(_USER_IN_ADDRESS.sub(f"{REDACTED}@", text), ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
 
 
@@ -55,8 +55,6 @@ def _is_secret(path: Path) -> bool:
     for step in path:
         if isinstance(step, int):
             continue
-        if _SECRET_NAME.search(step.lower()):
-            return True
         key = next((key for key in keys_of(section) if key.name == step), None) if section else None
         if key and key.note(Secret):
             return True

@@ -94,19 +94,23 @@ class Ignore(Section):
 
 class Endpoint(Section):
     name: Text = ""
-    """Name of the receiver."""
+    """Name of the receiver; unique. Events wait under this name, so it should not change."""
     disabled: Flag = False
     """`true` switches the receiver off."""
     url: Annotated[WebAddress | None, Secret()] = Field(default=None, repr=False)
     """Address that events are posted to."""
     headers: Annotated[ResponseHeaders, Secret()] = Field(default_factory=dict, repr=False)
     """Headers of each request."""
+    secret: Annotated[Text, Secret()] = Field(default="", repr=False)
+    """Key that each request is signed with, in the header `Lading-Signature`; Lading's own."""
     timeout: Duration = timedelta(seconds=1)
-    """Longest wait for an answer."""
+    """Longest wait for an answer; `0` stands for the default."""
     threshold: Count = 10
-    """Failures before a pause."""
+    """Failures in a row before pauses grow; `0` stands for the default."""
     backoff: Duration = timedelta(seconds=1)
-    """Length of the pause."""
+    """First of these pauses, which double up to five minutes; `0` stands for the default."""
+    giveup: Duration = timedelta(days=1)
+    """Age at which an event that cannot be delivered is parked; Lading's own."""
     ignoredmediatypes: tuple[Text, ...] = ()
     """Media types that are not announced."""
     ignore: Ignore = Ignore()

@@ -11,8 +11,6 @@ from registry_project.config.values import Scalar
 PREFIX = "REGISTRY_"
 # Read elsewhere; not a key of the configuration.
 RESERVED = frozenset({"REGISTRY_CONFIGURATION_PATH"})
-
-
 NOTHING = Scalar("", None)
 
 
@@ -95,7 +93,7 @@ class _Override:
             raise WrongVariable(f"nothing can be set here, because {node.place} does not give {kind}")
 
     def spelled(self, node: Node, component: str, keep_case: bool) -> str:
-        """Replace a key that differs in case only: HTTP's header names and ours mean the same in any case."""
+        """Give the key to set; one that is known in another case is the same key, and `keep_case` respells it."""
         known = node.content if isinstance(node.content, dict) else {}
         found = next((key for key in known if key.lower() == component.lower()), None)
         if not keep_case:

@@ -1,13 +1,15 @@
 """Lading's own sections."""
 
 import os
+import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from registry_project.config.section import Ignored, Secret, Section
-from registry_project.config.values import Duration, DurationOrNever, Positive, Text, Untyped
+from registry_project.config.values import Duration, DurationOrNever, Positive, Text, Untyped, parse_text
+from registry_project.networks import find_network
 
 
 class Pool(Section):
@@ -21,6 +23,9 @@ class Database(Section):
     directory."""
     pool: Pool = Pool()
     """Connection pool."""
+    timeout: Duration = timedelta(seconds=30)
+    """PostgreSQL: longest that one statement may take, except in migrations; then the request is answered 503. `0`
+    means no limit."""
 
 
 class Celery(Section):
@@ -37,13 +42,38 @@ class Collection(Section):
     """Pause between two rounds."""
 
 
+def _allowed(raw: object) -> object:
+    text = parse_text(raw).lower()
+    if find_network(text) is None and not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", text):
+        raise ValueError("expected a network such as 10.0.0.0/8, an address, or a host such as hooks.example.org")
+    if re.fullmatch(r"[0-9.]+(/[0-9]+)?", text) and find_network(text) is None:
+        raise ValueError("expected a network whose address has no bits behind its length, such as 10.0.0.0/8")
+    return text
+
+
+class Egress(Section):
+    allow: tuple[Annotated[str, BeforeValidator(_allowed)], ...] = ()
+    """Networks (`10.0.0.0/8`), addresses and hosts (`hooks.example.org`, `*.example.org`) that may be called although
+    they are not on the public internet. The addresses of `notifications.endpoints` need not stand here."""
+    ports: tuple[Positive, ...] = ()
+    """Ports that may be called beside 80 and 443."""
+
+
 class Trash(Section):
     keep: Duration = timedelta(days=7)
     """How long a deleted or moved tag can be restored."""
 
 
 def _available_cores() -> int:
-    return min(len(os.sched_getaffinity(0)), 4)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 4)
+
+
+def _location(raw: object) -> object:
+    text = parse_text(raw)
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/", text):
+        raise ValueError("expected a path that begins and ends with /, such as /-/files/")
+    return text
 
 
 class Web(Section):
@@ -51,6 +81,9 @@ class Web(Section):
     """Processes that answer requests; as many as there are processor cores, at most 4."""
     threads: Positive = 512
     """Most requests that one process answers at a time."""
+    accel: Annotated[str | None, BeforeValidator(_location)] = None
+    """Internal location of an nginx that sends the files of `storage.filesystem` itself, such as `/-/files/`; unset,
+    Lading sends them. See docs/serving-bytes.md."""
 
 
 _LATER = "it has no effect yet"

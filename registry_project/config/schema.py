@@ -3,6 +3,7 @@
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -47,12 +48,11 @@ class Key:
         return component.lower() in (self.name.lower(), go.name.lower() if go else None)
 
 
-def keys_of(section: type[BaseModel]) -> list[Key]:
-    return [
-        Key(field.alias or name, name, _shape(field.annotation), field)
-        for name, field in section.model_fields.items()
-        if name != "warnings"
-    ]
+@cache
+def keys_of(section: type[BaseModel]) -> tuple[Key, ...]:
+    return tuple(
+        Key(field.alias or name, name, _shape(field.annotation), field) for name, field in section.model_fields.items()
+    )
 
 
 def _shape(annotation: object) -> Shape:

@@ -37,8 +37,8 @@ def read_yaml(text: str, place_of_line: Callable[[int], str], notes: list[str]) 
     `place_of_line` names a place for a line number (from 1). Keys that stand twice are added to `notes`, the
     last one counts. An empty document is an empty mapping's null. Raises YamlMistake.
     """
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is None:
             return Node(Scalar("", None), place_of_line(1))
@@ -48,8 +48,6 @@ def read_yaml(text: str, place_of_line: Callable[[int], str], notes: list[str]) 
         raise YamlMistake(error.problem or error.context or "invalid YAML", mark.line + 1 if mark else None) from error
     except yaml.YAMLError as error:
         raise YamlMistake(" ".join(str(error).split()), None) from error
-    finally:
-        loader.dispose()
 
 
 def _convert(

@@ -5,7 +5,7 @@ from pydantic import BaseModel
 from registry_project.config import messages
 from registry_project.config.checks import Finding, Path
 from registry_project.config.schema import Shape, keys_of
-from registry_project.config.section import DriverMap, Ignored, Refused
+from registry_project.config.section import Ignored, Refused
 from registry_project.config.tree import Node
 from registry_project.config.values import Scalar
 
@@ -16,13 +16,8 @@ def prune(
     warnings: list[str],
     findings: list[Finding],
     path: Path = (),
-    *,
-    quiet: bool = False,
 ) -> None:
-    """This will remove unknown keys from `node` with a warning each, and judge keys that have no effect.
-
-    `quiet` is set below a key that already got its warning.
-    """
+    """This will remove unknown keys from `node` with a warning each, and judge keys that have no effect."""
     if not isinstance(node.content, dict):
         return
     keys = {key.name: key for key in keys_of(section)}
@@ -31,25 +26,22 @@ def prune(
         key = keys.get(name)
         if key is None:
             del node.content[name]
-            if not issubclass(section, DriverMap):
-                warnings.append(messages.unknown_key(child.place, here, list(keys)))
+            warnings.append(messages.unknown_key(child.place, here, list(keys)))
             continue
         ignored, refused = key.note(Ignored), key.note(Refused)
-        if ignored and not quiet and not child.is_null:
+        if ignored and not child.is_null:
             warnings.append(f"{child.place}: {messages.dotted(here)} has no effect: {ignored.reason}")
         if refused and not is_empty(child):
             findings.append((here, refused.reason))
-        _prune_shape(child, key.shape, warnings, findings, here, quiet or bool(ignored))
+        _prune_shape(child, key.shape, warnings, findings, here)
 
 
-def _prune_shape(
-    node: Node, shape: Shape, warnings: list[str], findings: list[Finding], path: Path, quiet: bool
-) -> None:
+def _prune_shape(node: Node, shape: Shape, warnings: list[str], findings: list[Finding], path: Path) -> None:
     if shape.section:
-        prune(node, shape.section, warnings, findings, path, quiet=quiet)
+        prune(node, shape.section, warnings, findings, path)
     elif shape.kind == "list" and shape.item and isinstance(node.content, list):
         for index, item in enumerate(node.content):
-            _prune_shape(item, shape.item, warnings, findings, (*path, index), quiet)
+            _prune_shape(item, shape.item, warnings, findings, (*path, index))
 
 
 def is_empty(node: Node) -> bool:

@@ -119,8 +119,6 @@ def _duration_or_never(raw: object) -> object:
 
 
 def _path(raw: object) -> object:
-    if isinstance(raw, Path):
-        return raw.absolute()
     text = parse_text(raw)
     if not text or "\0" in text:
         raise ValueError("expected a path")

@@ -7,6 +7,7 @@ from django.http import HttpResponse, JsonResponse
 from rest_framework.request import Request
 
 from accounts.rights import ANONYMOUS, Action
+from events import announcements
 from oci.digests import Digest
 from oci.documents import MAX_SIZE
 from oci.errors import PaginationInvalid
@@ -44,16 +45,25 @@ class ManifestView(OCIView):
     """A manifest by tag or digest."""
 
     def head(self, request: Request, name: RepositoryName, reference: Reference) -> HttpResponse:
-        return self._answer(request, name, reference, head=True)
+        return self._serve(request, name, reference, head=True)
 
     def get(self, request: Request, name: RepositoryName, reference: Reference) -> HttpResponse:
-        return self._answer(request, name, reference, head=False)
+        return self._serve(request, name, reference, head=False)
 
-    def _answer(self, request: Request, name: RepositoryName, reference: Reference, *, head: bool) -> HttpResponse:
+    def _serve(self, request: Request, name: RepositoryName, reference: Reference, *, head: bool) -> HttpResponse:
         access = authorise(ANONYMOUS, Action.PULL, name)
         manifest = get_manifest(access.name, reference, head=head)
         if matches_etag(request.headers.get("If-None-Match"), manifest.digest):
             return manifest_not_modified(manifest)
+        announcements.manifest_pulled(
+            name=name,
+            digest=manifest.digest,
+            media_type=manifest.media_type,
+            size=manifest.size,
+            reference=reference,
+            payload=manifest.payload,
+            principal=access.principal.name,
+        )
         return manifest_content(manifest)
 
     def put(self, request: Request, name: RepositoryName, reference: Reference) -> HttpResponse:
@@ -119,9 +129,9 @@ class ReferrersView(OCIView):
                 break
             descriptors.append(descriptor)
             last_id = referrer.pk
-        parameters: dict[str, str | int] = {"last": last_id} | (
-            {"artifactType": artifact_type} if artifact_type else {}
-        )
+        parameters: dict[str, str | int] = {"last": last_id}
+        parameters |= {"artifactType": artifact_type} if artifact_type else {}
+        parameters |= {"n": limit or 0} if "n" in request.GET else {}
         link = next_link(f"{name}/referrers/{digest}", **parameters) if more and descriptors else None
         return referrers_index(descriptors, link, filtered=bool(artifact_type))
 

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +26,8 @@ BUSY = 0.75  # of a core each; above it the figures say more about the neighbour
 
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
+    # Ended by SIGTERM without this, it would leave the registries running.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     scale = QUICK if options.quick else Scale()
     if options.rounds:
         scale = dataclasses.replace(scale, rounds=options.rounds)

@@ -41,6 +41,7 @@ ROWS = (
     Row("manifest_tag_cpu", "CPU per 1,000 manifest GETs by tag", "s", 2, False),
     Row("blob_small_cpu", "CPU per 1,000 blob GETs of 1 KiB", "s", 2, False),
     Row("upload_one_cpu", "CPU per GB uploaded", "s", 2, False),
+    Row("push_cpu", "CPU per small image pushed", "ms", 0, False),
     Row("memory_idle", "memory, idle", "MiB", 0, False),
     Row("memory_download", "memory, peak of a large download", "MiB", 0, False),
     Row("memory_upload", "memory, peak of four uploads", "MiB", 0, False),

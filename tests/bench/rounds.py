@@ -24,7 +24,7 @@ class Scale:
     """How much is measured; sizes in bytes."""
 
     rounds: int = 5
-    seconds: float = 2.0
+    seconds: float = 1.5
     connections: int = 32
     download: int = 256 * MIB
     upload: int = 128 * MIB
@@ -103,8 +103,10 @@ class Course:
     def push(self, figures: Figures) -> None:
         os.sync()
         system, count = figures.system, self.scale.pushes
+        before = cpu_seconds(system.costs)
         (span,) = self.one.run(time_pushes, system.host, system.port, count, 3, 64 * 1024)
         figures.values["push"].append(count / span.seconds)
+        figures.values["push_cpu"].append((cpu_seconds(system.costs) - before) / count * 1000)
 
     def measurements(self) -> list[Callable[[Figures], None]]:
         return [

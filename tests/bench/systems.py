@@ -73,6 +73,8 @@ def distribution(name: str, program_name: str, origin: str) -> Iterator[System]:
     if not program:
         raise Skipped(f"the program {program_name} is not there ({origin})")
     answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    if "distribution" not in answer.stdout:
+        raise Skipped(f"{program} is another program than Distribution's")
     version = answer.stdout.split()[-1]
     with tempfile.TemporaryDirectory(prefix="lading-bench-") as folder:
         port = free_port()

@@ -1,6 +1,6 @@
 """A small HTTP/1.1 load generator that compares every answer with the expected one, byte for byte.
 
-The usual tools were tried first: wrk and h2load wait for a body after HEAD, and none of them looks at bodies.
+The usual tools, wrk and h2load, look at no bodies.
 """
 
 import re

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 
-from tests.clients.images import INDEX, MANIFEST, Layout
+from tests.clients.layouts import INDEX, MANIFEST, Layout
 
 TIMEOUT_SECONDS = 60
 BLOCK = 1 << 20

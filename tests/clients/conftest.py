@@ -11,12 +11,15 @@ import pytest
 
 from tests.clients.api import Registry
 from tests.clients.daemon import Daemon, DaemonFailed, docker_daemon
-from tests.clients.images import Layout, image_index, root_file_system, small_image
+from tests.clients.images import image_index, root_file_system, small_image
+from tests.clients.layouts import Layout
 from tests.clients.programs import Client, find_program, private_environment
 from tests.clients.recorder import Recording, recorded
 from tests.live_server import LiveServer, default_database, live_server
 
 HERE = Path(__file__).parent
+SERVER_ERROR = re.compile(r'" 5\d\d - |^Traceback ')
+PROBE = "/readyz"  # 503 while the server starts
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,6 +32,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def server() -> Iterator[LiveServer]:
     with live_server(database=default_database()) as running:
         yield running
+        # Clients try again after such answers, so that the tests alone might not see them.
+        lines = [line for line in running.log().splitlines() if PROBE not in line]
+        failures = [line for line in lines if SERVER_ERROR.search(line)]
+        assert not failures, "\n".join(failures[:20])
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 from socket import AF_UNIX, socket
 
 from tests.clients.programs import private_environment
+from tests.services.processes import dies_with_parent
 
 START_SECONDS = 60
 STOP_SECONDS = 60
@@ -59,6 +60,7 @@ def docker_daemon(program: str, folder: Path) -> Iterator[Daemon]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=dies_with_parent(signal.SIGTERM),
         )
     try:
         deadline = time.monotonic() + START_SECONDS

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.images import blob_path, random_image
+from tests.clients.images import random_image
+from tests.clients.layouts import blob_path
 
 AT_LEAST = 200_000_000
 

@@ -1,8 +1,9 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.conformance.__main__ import Summary
+from tests.conformance.__main__ import Summary, execute
 from tests.conformance.programs import Run
 from tests.conformance.reports import Case, Report, ReportMissing, read_report
 
@@ -80,3 +81,22 @@ def test_an_unexplained_skip_fails_the_run(capsys):
     status, output = close(capsys, PASSED, CANCEL, run="dev")
     assert status == 1
     assert "unexplained skip" in output
+
+
+SERVER = SimpleNamespace(host="127.0.0.1:1", url="http://127.0.0.1:1")
+
+
+def test_a_program_that_writes_no_report_did_not_run_even_if_it_exits_with_zero(tmp_path):
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    write(folder, CURRENT)  # the report of an earlier run
+    with pytest.raises(ReportMissing):
+        execute(Run("default", "default", ("true",), {}), SERVER, folder)
+
+
+def test_the_report_and_the_status_of_a_program_are_returned(tmp_path):
+    script = f"echo '{GINKGO}' > junit.xml; echo $OCI_REGISTRY $OCI_VERSION; exit 3"
+    run = Run("dev", "dev", ("sh", "-c", script), {"OCI_VERSION": "dev"})
+    report, status = execute(run, SERVER, tmp_path / "reports")
+    assert (report.counts, status) == ((1, 1, 1), 3)
+    assert (tmp_path / "reports" / "output.log").read_text() == "127.0.0.1:1 dev\n"

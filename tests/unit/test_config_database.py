@@ -15,11 +15,14 @@ def test_a_postgresql_address_becomes_a_pooled_connection():
         "HOST": "db.example.org",
         "PORT": "5433",
         "CONN_MAX_AGE": 0,
-        "CONN_HEALTH_CHECKS": True,
+        "CONN_HEALTH_CHECKS": False,
         "OPTIONS": {
             "sslmode": "require",
             "application_name": "lading",
-            "pool": {"min_size": 1, "max_size": 7, "timeout": 10},
+            "connect_timeout": 5,
+            "server_side_binding": True,
+            "prepare_threshold": 2,
+            "pool": {"min_size": 1, "max_size": 7, "timeout": 10, "reconnect_timeout": 4},
         },
     }
 

@@ -61,7 +61,7 @@ storage:
 http:
   addr: 0.0.0.0:443
   prefix: /registry
-  host: https://registry.example.org
+  host: https://registry.example.org/
   relativeurls: true
   draintimeout: 1m
   http2: {disabled: true}
@@ -115,6 +115,8 @@ def test_starts_without_any_setting():
 def test_the_default_folder_follows_the_current_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_configuration(None, {}).storage.filesystem.rootdirectory == tmp_path / "data"
+    relative = {"REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": "./here"}
+    assert load_configuration(None, relative).storage.filesystem.rootdirectory == tmp_path / "here"
 
 
 def test_reads_the_file_of_distribution_s_image(tmp_path):
@@ -165,8 +167,6 @@ def test_reads_the_keys_of_distribution_3(tmp_path):
     assert config.storage.redirect.disable
     assert config.auth_kind == "none"
     assert sorted(warned(config)) == [
-        "http.debug.addr",
-        "http.debug.prometheus",
         "http.h2c.enabled",
         "redis",
         "storage.tag.concurrencylimit",
@@ -216,11 +216,11 @@ def test_explains_the_variables_of_a_kubernetes_service(name):
 
 
 def test_a_section_without_effect_warns_once_and_is_still_checked(tmp_path):
-    text = "notifications:\n  endpoints:\n  - name: a\n    url: https://a.example.org\n    tiemout: 5s\n"
+    text = "compatibility:\n  schema1:\n    enabeld: true\n"
     config = load(tmp_path, text)
     assert [w.partition(": ")[2] for w in config.warnings] == [
-        "notifications has no effect: events are not sent yet",
-        "unknown key notifications.endpoints.0.tiemout; did you mean notifications.endpoints.0.timeout?",
+        "compatibility has no effect: Docker's manifest schema 1 is not served",
+        "unknown key compatibility.schema1.enabeld; did you mean compatibility.schema1.enabled?",
     ]
 
 
@@ -249,6 +249,11 @@ health:
 """
     checks = load(tmp_path, text).health.tcp
     assert [(check.addr, check.threshold) for check in checks] == [("a:1", 2), ("b:2", 2)]
+
+
+def test_dates_stay_text_even_those_that_never_were(tmp_path):
+    fields = load(tmp_path, "log: {fields: {built: 2023-02-28, never: 2023-02-31, many: 3, on: yes}}").log.fields
+    assert fields == {"built": "2023-02-28", "never": "2023-02-31", "many": 3, "on": True}
 
 
 def test_never_keeps_untagged_manifests(tmp_path):

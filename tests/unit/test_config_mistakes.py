@@ -3,8 +3,13 @@
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from registry_project.config import ConfigurationError, check_exposure, load_configuration
+from registry_project.config.configuration import Sections
+from registry_project.config.schema import dotted_keys, keys_of
 
 
 def mistakes_of(path, environ=None):
@@ -31,10 +36,16 @@ def write(tmp_path, text):
         ("storage:\n  delete:\n    enabled: maybe", "storage.delete.enabled", '"maybe"', 3, "expected true or false"),
         ("storage:\n  delete: true", "storage.delete", '"true"', 2, "expected keys and values below it"),
         ("storage:\n  filesystem: [a]", "storage.filesystem", None, 2, "expected keys and values below it"),
-        ("storage: s3", "storage.s3", None, 1, "the storage driver s3 is not available yet"),
+        ("storage: s3", "storage.s3.bucket", None, 1, "expected the name of a bucket"),
         ("storage:\n  gcs:\n    bucket: b", "storage.gcs", None, 2, "the storage driver gcs is not available yet"),
         ("storage:\n  swift: {}", "storage.swift", None, 2, "the storage driver swift is gone"),
-        ("storage:\n  delte: {enabled: true}", "storage.delte", None, 2, "expected a storage driver: filesystem. Did"),
+        (
+            "storage:\n  delte: {enabled: true}",
+            "storage.delte",
+            None,
+            2,
+            "expected a storage driver: filesystem or s3. Did",
+        ),
         (
             "storage:\n  maintenance:\n    uploadpurging:\n      age: 7",
             "storage.maintenance.uploadpurging.age",
@@ -56,6 +67,7 @@ def write(tmp_path, text):
         ("http:\n  headers:\n    X-A: {b: c}", "http.headers.X-A", None, 3, "expected a list"),
         ("http:\n  tls:\n    certificate: /c", "http.tls.certificate", '"/c"', 3, "expected http.tls.key as well"),
         ("http:\n  tls:\n    key: /k", "http.tls.key", '"/k"', 3, "expected http.tls.certificate as well"),
+        ("http:\n  tls:\n    clientcas: [/a, /b]", "http.tls.clientcas", None, 3, "expected one file"),
         ("http:\n  tls:\n    minimumtls: tls1.0", "http.tls.minimumtls", '"tls1.0"', 3, "expected tls1.2 or tls1.3"),
         (
             "http:\n  tls:\n    clientauth: request-client-cert",
@@ -79,6 +91,7 @@ def write(tmp_path, text):
             "certificates from Let's Encrypt are not available",
         ),
         ("catalog:\n  maxentries: many", "catalog.maxentries", '"many"', 2, "expected a whole number"),
+        ("catalog:\n  maxentries: 1:30", "catalog.maxentries", '"1:30"', 2, "expected a whole number"),
         ("tags:\n  maxtags: 1.5", "tags.maxtags", '"1.5"', 2, "expected a whole number"),
         (
             "validation:\n  manifests:\n    urls:\n      allow: ['a', '(']",
@@ -141,6 +154,11 @@ def test_lists_every_mistake_of_file_and_environment_at_once(tmp_path):
     assert 'environment variable REGISTRY_GC_GRACE: gc.grace is "5"' in text
 
 
+def test_finds_what_is_wrong_with_a_whole_after_its_parts(tmp_path):
+    path = write(tmp_path, "http: {headers: {'X A': [b], X-B: {c: d}}}")
+    assert [mistake.key for mistake in mistakes_of(path)] == ["http.headers.X-B", "http.headers"]
+
+
 def test_a_value_within_a_variable_has_the_variable_as_its_place():
     (mistake,) = mistakes_of(None, {"REGISTRY_HTTP": "{addr: x}"})
     assert str(mistake).startswith('environment variable REGISTRY_HTTP: http.addr is "x": expected')
@@ -149,7 +167,6 @@ def test_a_value_within_a_variable_has_the_variable_as_its_place():
 def test_explains_the_trap_of_two_storage_drivers(tmp_path):
     path = write(tmp_path, "storage:\n  filesystem:\n    rootdirectory: /srv\n")
     found = {m.key: m for m in mistakes_of(path, {"REGISTRY_STORAGE_S3_BUCKET": "b"})}
-    assert found["storage.s3"].place == "environment variable REGISTRY_STORAGE_S3_BUCKET"
     assert "exactly one storage driver, not filesystem, s3" in found["storage"].expected
     assert "REGISTRY_STORAGE=name replaces the file's driver" in found["storage"].expected
 
@@ -181,11 +198,18 @@ def test_never_shows_a_secret(url):
         "REGISTRY_NOTIFICATIONS_ENDPOINTS": "[{url: hunter2}]",
         "REGISTRY_STORAGE_S3_SECRETKEY": "hunter2",
         "REGISTRY_HTTP_SECRET": "[hunter2]",
+        "REGISTRY_HEALTH_HTTP_0_URI": "ftp://user:hunter2@example.org/",
+        "REGISTRY_HTTP_HOST": "ftp://user:hunter2@example.org/",
     }
     with pytest.raises(ConfigurationError) as caught:
         load_configuration(None, environ)
     assert "database.url" in {mistake.key for mistake in caught.value.mistakes}
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["proxy: {remoteurl: ''}", "policy: {repository: {classes: []}}", "proxy: {}"])
+def test_what_is_refused_may_stand_empty(tmp_path, text):
+    load_configuration(write(tmp_path, text), {})
 
 
 def test_the_model_s_own_text_shows_no_secret():
@@ -241,3 +265,88 @@ def test_a_key_without_a_value_is_as_good_as_no_key(tmp_path):
     config = load_configuration(path, {})
     assert (config.auth_kind, config.http.addr) == (None, "127.0.0.1:5000")
     assert config.storage.filesystem.rootdirectory == Path("data").absolute()
+
+
+def documents():
+    """Trees of known and unknown keys with values of every kind, right or wrong."""
+    words = st.sampled_from(
+        sorted({part.removesuffix("[]") for key in dotted_keys(Sections) for part in key.split(".")})
+    )
+    scalars = st.sampled_from(
+        [
+            None,
+            True,
+            0,
+            -1,
+            10**30,
+            1.5,
+            "",
+            "x",
+            "none",
+            "s3",
+            "5s",
+            "/p",
+            ":5000",
+            "https://a/",
+            "filesystem",
+            "never",
+        ]
+    )
+    return st.recursive(
+        scalars,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words | st.text(max_size=3), inner, max_size=4),
+        max_leaves=12,
+    )
+
+
+def shaped(draw, section):
+    """A section with some of its own keys, most of them with values of the kind that the key wants."""
+    tree = {}
+    for key in draw(st.lists(st.sampled_from(keys_of(section)), max_size=4, unique_by=lambda key: key.name)):
+        nested = key.shape.nested
+        if nested and draw(st.booleans()):
+            tree[key.name] = shaped(draw, nested) if key.shape.section else [shaped(draw, nested)]
+        else:
+            tree[key.name] = draw(documents())
+    return tree
+
+
+@settings(deadline=None, max_examples=100)
+@given(data=st.data())
+def test_any_document_is_accepted_or_refused_with_places(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "any.yml"
+    path.write_text(yaml.safe_dump(shaped(data.draw, Sections)))
+    try:
+        load_configuration(path, {})
+    except ConfigurationError as error:
+        mistakes = error.mistakes
+    else:
+        return
+    assert mistakes
+    assert all(mistake.place.startswith(str(path)) for mistake in mistakes)
+    assert all(mistake.key and mistake.expected for mistake in mistakes)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.dictionaries(
+        st.lists(
+            st.sampled_from(
+                ["HTTP", "LOG", "HEALTH", "AUTH", "STORAGE", "TCP", "HOOKS", "HEADERS", "0", "1", "x", "REDIS", ""]
+            ),
+            min_size=1,
+            max_size=4,
+        ).map("_".join),
+        st.sampled_from(["", "a", "[a]", "{a: b}", "{", "none", "[{addr: a:1}]", "\0", "!!python/name:os.system"]),
+        max_size=5,
+    )
+)
+def test_any_environment_is_accepted_or_refused_with_places(variables):
+    environ = {f"REGISTRY_{name}": value for name, value in variables.items()}
+    try:
+        load_configuration(None, environ)
+    except ConfigurationError as error:
+        places = [mistake.place.removeprefix("environment variable ") for mistake in error.mistakes]
+    else:
+        places = []
+    assert [place for place in places if place not in environ] == []

@@ -17,7 +17,7 @@ FILE = {
     "http": {
         "addr": "localhost:5001",
         "headers": {"X-A": ["one"]},
-        "tls": {"certificate": "/c", "key": "/k", "clientcas": ["/ca/0"]},
+        "tls": {"certificate": "/c", "key": "/k", "clientcas": ["/ca/0"], "ciphersuites": ["TLS_0"]},
     },
     "health": {"tcp": [{"addr": "db:5432", "threshold": 2}]},
     "gc": {"grace": "3h", "untagged": "never"},
@@ -38,7 +38,8 @@ VALUES = {
     "HTTP_HEADERS_X-A": st.sampled_from(["[two]", '["three", "four"]']),
     "HTTP_HEADERS_X-Other": st.sampled_from(["[five]"]),
     "HTTP_TLS_CLIENTCAS_0": st.just("/ca/zero"),
-    "HTTP_TLS_CLIENTCAS_1": st.just("/ca/one"),
+    "HTTP_TLS_CIPHERSUITES_0": st.just("TLS_A"),
+    "HTTP_TLS_CIPHERSUITES_1": st.just("TLS_B"),
     "HTTP_TLS_CERTIFICATE": st.just("/certificate"),
     "HEALTH_TCP_0_ADDR": st.sampled_from(["cache:6379"]),
     "HEALTH_TCP_0_THRESHOLD": st.sampled_from(["1", "5"]),
@@ -153,6 +154,12 @@ def test_text_that_is_no_yaml_is_taken_as_it_is(text):
 def test_a_header_in_another_case_replaces_the_file_s(folder):
     config = load_configuration(write(folder, "case.yml", FILE), {"REGISTRY_HTTP_HEADERS_x-a": "[new]"})
     assert config.http.headers == {"x-a": ["new"]}
+
+
+def test_another_case_finds_the_file_s_own_key(folder):
+    path = write(folder, "fields.yml", {"log": {"fields": {"Service": "a"}}})
+    variables = {"REGISTRY_LOG_FIELDS_SERVICE": "b", "REGISTRY_LOG_FIELDS_ZONE": "c"}
+    assert load_configuration(path, variables).log.fields == {"Service": "b", "zone": "c"}
 
 
 def test_choosing_the_storage_by_name_forgets_everything_else_below_it(folder):

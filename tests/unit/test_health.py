@@ -151,8 +151,10 @@ def test_a_check_that_hangs_is_a_problem_and_does_not_stop_the_others(tmp_path):
     environ = {"REGISTRY_HEALTH_FILE_0_FILE": f"{tmp_path}/down"}
     monitor = monitor_of(environ, hang, clock=lambda: now[0])
     monitor.start()
+    threads = [check.thread for check in monitor.checks]
     monitor.start()
     try:
+        assert [check.thread for check in monitor.checks] == threads
         assert begun.wait(30)
         while f"{tmp_path}/down" not in monitor.problems():
             threading.Event().wait(0.01)

@@ -133,7 +133,10 @@ def test_the_access_log_can_be_silenced(monkeypatch):
 
 
 def test_usual_answers_of_django_make_no_noise(monkeypatch):
+    # As Django itself sets it up before it applies LOGGING.
+    logging.getLogger("django").addHandler(logging.StreamHandler(sys.stderr))
     with configured({}, monkeypatch) as (err, _):
+        assert logging.getLogger("django").handlers == []
         logging.getLogger("django.request").warning("Not Found: /v2/")
         logging.getLogger("django.request").error("Internal Server Error: /v2/", extra={"request": object()})
     assert "Not Found" not in err.getvalue()
@@ -194,6 +197,7 @@ def test_a_hook_mails_messages_of_its_levels(mail_server, monkeypatch):
         (handler,) = [h for h in logging.getLogger().handlers if h.name == "hook0"]
         handler.waiting.join()
     assert "disk\\nfull" in mail
+    assert "From: a@b.org" in mail
     assert "To: c@d.org" in mail
     assert "error in blobs" in mail
     assert mail_server.received.empty()

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.check import Command as SystemCheck
+from django.db import DatabaseError
 
 from blobs.integrity import check_integrity
 
@@ -20,9 +21,12 @@ class Command(SystemCheck):
         if options["system_only"] or args or options["tags"] or options["list_tags"]:
             return
         count = 0
-        for finding in check_integrity():
-            count += 1
-            self.stdout.write(str(finding))
+        try:
+            for finding in check_integrity():
+                count += 1
+                self.stdout.write(str(finding))
+        except DatabaseError as error:
+            raise CommandError(f"the database cannot be read; has `lading migrate` run? {error}") from error
         if count:
             raise CommandError(f"{count} disagreement(s) between the database and the storage")
         self.stdout.write(self.style.SUCCESS("The database and the storage agree."))

@@ -1,0 +1,1 @@
+"""What happened, told to others: Distribution's notifications, by a queue in the database."""

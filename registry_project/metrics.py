@@ -1,0 +1,271 @@
+"""Prometheus metrics: Distribution's names where it has them, ours begin with `lading_`.
+
+Every process of `lading serve` counts in files of its own, in one private folder, and whoever is asked adds them up.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache, wraps
+from pathlib import Path
+from threading import Lock
+from time import perf_counter, time
+from typing import Any, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from registry_project.tracing import span
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_FOLDER_PREFIX = "lading-metrics-"
+_OWNER_LOCK = "owner.lock"
+
+REGISTRY = CollectorRegistry()
+# What is read when somebody asks, beside what is counted as it happens.
+COLLECTORS: list[Collector] = []
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60)
+_SIZES = tuple(1024 * 2**step for step in range(22))  # 1 KiB to 2 GiB
+_METHODS = frozenset({"get", "head", "post", "put", "patch", "delete", "options"})
+_UPLOADS, _DOWNLOADS = frozenset({"blob_upload", "blob_upload_chunk"}), frozenset({"blob"})
+
+http_requests = Counter(
+    "registry_http_requests", "Requests that were answered.", ["handler", "method", "code"], registry=REGISTRY
+)
+http_duration = Histogram(
+    "registry_http_request_duration_seconds",
+    "Time from a request's arrival to the last byte of its answer.",
+    ["handler", "method"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+http_request_size = Histogram(
+    "registry_http_request_size_bytes",
+    "Bytes of request bodies that were read.",
+    ["handler"],
+    buckets=_SIZES,
+    registry=REGISTRY,
+)
+http_response_size = Histogram(
+    "registry_http_response_size_bytes",
+    "Bytes of answers' bodies that were sent.",
+    ["handler"],
+    buckets=_SIZES,
+    registry=REGISTRY,
+)
+http_in_flight = Gauge(
+    "registry_http_in_flight_requests",
+    "Requests that are being answered.",
+    ["handler"],
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+storage_action = Histogram(
+    "registry_storage_action_seconds",
+    "Time that the storage took.",
+    ["driver", "action"],
+    registry=REGISTRY,
+)
+upload_bytes = Counter("lading_upload_bytes", "Bytes of blobs that clients sent.", registry=REGISTRY)
+download_bytes = Counter(
+    "lading_download_bytes", "Bytes of blobs that were sent to clients, without redirects.", registry=REGISTRY
+)
+background_success = Gauge(
+    "lading_background_last_success_timestamp_seconds",
+    "When a background task last ended well, of the embedded worker.",
+    ["task"],
+    multiprocess_mode="max",
+    registry=REGISTRY,
+)
+background_failures = Counter(
+    "lading_background_failures", "Rounds of background tasks that failed.", ["task"], registry=REGISTRY
+)
+pool_connections = Gauge(
+    "lading_database_pool_connections",
+    "Connections to PostgreSQL that the web processes keep.",
+    ["state"],
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+pool_waiting = Gauge(
+    "lading_database_pool_waiting",
+    "Requests that wait for a connection to PostgreSQL.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+
+
+class Handler:
+    """The meters of one route, looked up once."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.in_flight = http_in_flight.labels(name)
+        self.request_size = http_request_size.labels(name)
+        self.response_size = http_response_size.labels(name)
+        self.counted_in = upload_bytes if name in _UPLOADS else None
+        self.counted_out = download_bytes if name in _DOWNLOADS else None
+
+
+handler_meters = cache(Handler)
+_requests = cache(http_requests.labels)
+_duration = cache(http_duration.labels)
+_storage = cache(storage_action.labels)
+
+# What requests have to say waits here, for appending costs them nothing, and is added up once a second.
+_begun: deque[Handler] = deque()
+_ended: deque[tuple[Handler, str, int, float, int, int, bool]] = deque()
+_flushing = Lock()
+
+
+def request_began(handler: str) -> None:
+    """This will count one more request in flight. `handler` is a route's name, never a path."""
+    _begun.append(handler_meters(handler))
+
+
+def request_ended(
+    handler: str, method: str, code: int, *, seconds: float, bytes_in: int, bytes_out: int, began: bool = True
+) -> None:
+    """This will count one answer; `began` says whether `request_began` was called for it."""
+    _ended.append((handler_meters(handler), method, code, seconds, bytes_in, bytes_out, began))
+
+
+def flush() -> None:
+    """This will add up what this process has counted since the last time."""
+    with _flushing:
+        in_flight = Counts(_begun.popleft() for _ in range(len(_begun)))
+        totals: Counts[tuple[str, str, str]] = Counts()
+        observations: dict[Any, list[float]] = {}
+        for _ in range(len(_ended)):
+            meters, method, code, seconds, bytes_in, bytes_out, began = _ended.popleft()
+            method = method.lower()
+            if method not in _METHODS:
+                method = "unknown"
+            in_flight[meters] -= began
+            totals[meters.name, method, str(code)] += 1
+            observations.setdefault(_duration(meters.name, method), []).append(seconds)
+            observations.setdefault(meters.request_size, []).append(bytes_in)
+            observations.setdefault(meters.response_size, []).append(bytes_out)
+            if bytes_in and meters.counted_in:
+                meters.counted_in.inc(bytes_in)
+            if bytes_out and meters.counted_out:
+                meters.counted_out.inc(bytes_out)
+        for labels, count in totals.items():
+            _requests(*labels).inc(count)
+        for histogram, values in observations.items():
+            _observe_all(histogram, values)
+        for meters, change in in_flight.items():
+            meters.in_flight.inc(change)
+
+
+def _observe_all(histogram: Any, values: list[float]) -> None:
+    """What `observe` does for one value, with as few writes as there are buckets."""
+    histogram._sum.inc(sum(values))
+    for index, count in Counts(bisect_left(histogram._upper_bounds, value) for value in values).items():
+        histogram._buckets[index].inc(count)
+
+
+# What the methods of a blob store are called in Distribution's metrics, as far as it has the like.
+_ACTIONS = {
+    "write": "Writer",
+    "seal": "Commit",
+    "open_range": "Reader",
+    "signed_url": "RedirectURL",
+    "delete": "Delete",
+    "delete_many": "DeleteMany",
+    "size": "Stat",
+    "check": "Check",
+}
+Store = TypeVar("Store")
+
+
+def observed(store: Store, driver: str) -> Store:
+    """This will time the methods of a blob store from now on."""
+    for name, action in _ACTIONS.items():
+        setattr(store, name, _timed(store, name, driver, action))
+    return store
+
+
+def _timed(store: object, name: str, driver: str, action: str) -> Callable[..., Any]:
+    method = getattr(type(store), name)
+
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        started = perf_counter()
+        try:
+            with span(f"storage {name}", {"lading.storage.driver": driver}):
+                return getattr(type(store), name)(store, *args, **kwargs)
+        finally:
+            _storage(driver, action).observe(perf_counter() - started)
+
+    return call
+
+
+def background_round(task: str, *, succeeded: bool) -> None:
+    """This will note the end of one round of a background task."""
+    if succeeded:
+        background_success.labels(task).set(time())
+    else:
+        background_failures.labels(task).inc()
+
+
+def render() -> bytes:
+    """This will write the metrics of all processes in Prometheus' text format."""
+    flush()
+    folder = os.environ.get(FOLDER_VARIABLE)
+    registry = CollectorRegistry()
+    if folder and Path(folder).is_dir():
+        _forget_the_dead(Path(folder))
+        MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+    else:
+        registry.register(REGISTRY)
+    for collector in COLLECTORS:
+        registry.register(collector)
+    return generate_latest(registry)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """What a killed process was doing it does no more; what it counted stays counted."""
+    for path in folder.glob("gauge_live*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        if not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def shared_folder() -> Iterator[Path]:
+    """This will make the folder in which the processes count, tell them by the environment, and remove it at the end.
+
+    It lies in memory where the machine offers that. Folders of servers that were killed are removed first.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it, for us alone
+    base = memory if os.access(memory, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+    _remove_abandoned(base)
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=base))
+    try:
+        with (folder / _OWNER_LOCK).open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.write(b"held\n")
+            lock.flush()
+            os.environ[FOLDER_VARIABLE] = str(folder)
+            yield folder
+    finally:
+        os.environ.pop(FOLDER_VARIABLE, None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(base: Path) -> None:
+    for lock_path in base.glob(f"{_FOLDER_PREFIX}*/{_OWNER_LOCK}"):
+        with suppress(OSError), lock_path.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock_path.stat().st_size:  # Empty: just made, not locked yet.
+                shutil.rmtree(lock_path.parent, ignore_errors=True)

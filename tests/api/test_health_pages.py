@@ -1,0 +1,53 @@
+"""Pages for load balancers, and the refusal of an unhealthy instance."""
+
+import pytest
+from django.db import OperationalError
+
+from oci.errors import Unavailable
+
+
+def test_alive_asks_nothing_of_anybody(registry):
+    answer = registry.get("/healthz")
+    assert (answer.status, answer.json()) == (200, {"status": "alive"})
+
+
+def test_root_answers_load_balancers(registry):
+    assert (registry.get("/").status, registry.get("/").body) == (200, b"")
+
+
+@pytest.mark.django_db
+def test_ready_when_database_and_storage_answer(registry):
+    answer = registry.get("/readyz")
+    assert (answer.status, answer.json()) == (200, {"status": "ready", "problems": {}})
+
+
+def refuse(*_args, **_kwargs):
+    raise OperationalError("connection refused")
+
+
+def test_not_ready_without_the_database(registry, monkeypatch):
+    monkeypatch.setattr("registry_project.views.connection.cursor", refuse)
+    answer = registry.get("/readyz")
+    assert (answer.status, list(answer.json()["problems"])) == (503, ["database"])
+
+
+@pytest.mark.django_db
+def test_not_ready_without_the_storage(registry, monkeypatch):
+    def refuse_storage(_store):
+        raise Unavailable({"reason": "the storage failed"})
+
+    monkeypatch.setattr("blobs.storage.local.LocalBlobStore.check", refuse_storage)
+    answer = registry.get("/readyz")
+    assert (answer.status, list(answer.json()["problems"])) == (503, ["storage"])
+
+
+@pytest.mark.django_db
+def test_failing_check_refuses_the_protocol_but_not_the_pages(registry, monkeypatch):
+    monkeypatch.setattr("registry_project.health.HealthMonitor.problems", lambda self: {"disk": "secret path"})
+    answer = registry.get("/v2/")
+    assert (answer.status, answer.codes, answer.headers["Retry-After"]) == (503, ["UNAVAILABLE"], "5")
+    assert answer.headers["Docker-Distribution-Api-Version"] == "registry/2.0"
+    assert b"secret" not in answer.body
+    assert registry.get("/healthz").status == 200
+    ready = registry.get("/readyz")
+    assert (ready.status, ready.json()["problems"]) == (503, {"disk": "secret path"})

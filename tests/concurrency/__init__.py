@@ -1,0 +1,1 @@
+"""Races inside the domain functions: threads, real commits, PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Tests against a server in processes of its own, over real sockets."""
