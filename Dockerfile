@@ -17,7 +17,8 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation -w /wheel . \
 
 FROM ${BASE}
 RUN groupadd --system --gid 1000 lading \
-    && useradd --system --uid 1000 --gid lading --home-dir /var/lib/registry --create-home lading
+    && useradd --system --uid 1000 --gid lading --home-dir /var/lib/registry --no-create-home lading \
+    && install --directory --owner=lading --group=lading /var/lib/registry
 COPY --from=build /opt/lading /opt/lading
 COPY deploy/image/config.yml /etc/lading/config.yml
 COPY deploy/image/health.py /opt/lading/health.py

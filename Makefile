@@ -10,7 +10,7 @@ PYTEST = $(PYTHON_BIN)/python -m pytest $(PYTEST_ARGS)
 WITH_SERVICES = $(PYTHON_BIN)/python -m tests.services
 # These run again on SQLite, which takes its own way through locks and transactions. tests/live chooses the
 # database of each server that it starts, and so covers both in one run.
-SQLITE_TESTS = $(wildcard tests/api)
+SQLITE_TESTS = $(wildcard tests/api tests/events)
 
 ##@ Use
 
@@ -24,9 +24,9 @@ run: ## Serve on 127.0.0.1:5000, with SQLite and ./data
 .PHONY: test
 test: venv services ## Run the tests on PostgreSQL, then the protocol's on SQLite (PYTEST_ARGS="-k name")
 	@echo "== tests on PostgreSQL"
-	@$(WITH_SERVICES) -- $(PYTEST) -m "not clients"
+	@$(WITH_SERVICES) -- $(PYTEST) -m "not clients and not stores"
 	@echo "== tests on SQLite: $(or $(SQLITE_TESTS),none yet)"
-	@$(if $(SQLITE_TESTS),$(WITH_SERVICES) --sqlite -- $(PYTEST) -m "not clients" $(SQLITE_TESTS))
+	@$(if $(SQLITE_TESTS),$(WITH_SERVICES) --sqlite -- $(PYTEST) -m "not clients and not stores" $(SQLITE_TESTS))
 
 .PHONY: conformance
 conformance: venv services ## Run the OCI conformance programs against Lading
@@ -36,6 +36,10 @@ conformance: venv services ## Run the OCI conformance programs against Lading
 clients: venv services ## Drive skopeo, podman, docker, crane, … against Lading
 	@scripts/install-clients
 	@$(WITH_SERVICES) -- $(PYTEST) tests/clients -m clients
+
+.PHONY: stores
+stores: venv services ## Take the object stores through faults and live servers
+	@$(WITH_SERVICES) -- $(PYTEST) tests/storage -m stores
 
 .PHONY: bench
 bench: venv services ## Measure speed and memory

@@ -21,6 +21,8 @@ from registry_project.database import fetch_all, release_connection, writing
 log = logging.getLogger("lading.events")
 
 _BLOB = "application/octet-stream"
+# A manifest may go with thousands of tags.
+_BATCH = 1000
 # Tables of an app above this one are named in SQL.
 _REPOSITORIES = "repositories_repository"
 
@@ -38,9 +40,9 @@ def manifest_pushed(
     if not (wanting := _wanting(Action.PUSH, media_type)):
         return
     name, references = _repository_name(repository_id), _references(payload)
-    for tag in [str(tag) for tag in tags] or [""]:
-        target = _manifest(name, str(digest), media_type, len(payload), tag, references)
-        _record(wanting, Action.PUSH, target, principal)
+    named = [str(tag) for tag in tags] or [""]
+    targets = [_manifest(name, str(digest), media_type, len(payload), tag, references) for tag in named]
+    _record(wanting, Action.PUSH, targets, principal)
 
 
 def manifest_pulled(
@@ -60,25 +62,25 @@ def manifest_deleted(*, repository_id: int, digest: object, tags: Iterable[str] 
     if not (wanting := _wanting(Action.DELETE)):
         return
     name = _repository_name(repository_id)
-    for target in [Target(name, digest=str(digest)), *(Target(name, tag=tag) for tag in tags)]:
-        _record(wanting, Action.DELETE, target, principal)
+    targets = [Target(name, digest=str(digest)), *(Target(name, tag=tag) for tag in tags)]
+    _record(wanting, Action.DELETE, targets, principal)
 
 
 def tag_deleted(*, repository_id: int, tag: object, principal: str = "") -> None:
     if wanting := _wanting(Action.DELETE):
         target = Target(_repository_name(repository_id), tag=str(tag))
-        _record(wanting, Action.DELETE, target, principal)
+        _record(wanting, Action.DELETE, [target], principal)
 
 
 def blob_pushed(*, repository_id: int, digest: object, size: int, principal: str = "") -> None:
     if wanting := _wanting(Action.PUSH, _BLOB):
-        _record(wanting, Action.PUSH, _blob(_repository_name(repository_id), str(digest), size), principal)
+        _record(wanting, Action.PUSH, [_blob(_repository_name(repository_id), str(digest), size)], principal)
 
 
 def blob_mounted(*, repository_id: int, digest: object, size: int, origin: str) -> None:
     if wanting := _wanting(Action.MOUNT, _BLOB):
         target = _blob(_repository_name(repository_id), str(digest), size, from_repository=origin)
-        _record(wanting, Action.MOUNT, target)
+        _record(wanting, Action.MOUNT, [target])
 
 
 def blob_pulled(*, name: object, digest: object, size: int, principal: str = "") -> None:
@@ -88,26 +90,27 @@ def blob_pulled(*, name: object, digest: object, size: int, principal: str = "")
 
 def blob_deleted(*, repository_id: int, digest: object) -> None:
     if wanting := _wanting(Action.DELETE):
-        _record(wanting, Action.DELETE, Target(_repository_name(repository_id), digest=str(digest)))
+        _record(wanting, Action.DELETE, [Target(_repository_name(repository_id), digest=str(digest))])
 
 
 def _wanting(action: Action, media_type: str = "") -> list[Receiver]:
     return [receiver for receiver in receivers() if receiver.wants(action, media_type)]
 
 
-def _record(wanting: Sequence[Receiver], action: Action, target: Target, principal: str = "") -> None:
-    event_id, now = uuid.uuid4(), timezone.now()
-    body = envelope(event_id, action, target, actor=principal, now=now)
-    WebhookDelivery.objects.bulk_create(
-        WebhookDelivery(queue=receiver.queue, event_id=event_id, body=body, queued_at=now) for receiver in wanting
-    )
+def _record(wanting: Sequence[Receiver], action: Action, targets: Iterable[Target], principal: str = "") -> None:
+    now, rows = timezone.now(), []
+    for target in targets:
+        event_id = uuid.uuid4()
+        body = envelope(event_id, action, target, actor=principal, now=now)
+        rows += [WebhookDelivery(queue=item.queue, event_id=event_id, body=body, queued_at=now) for item in wanting]
+    WebhookDelivery.objects.bulk_create(rows, batch_size=_BATCH)
 
 
 def _record_pull(wanting: Sequence[Receiver], target: Target, principal: str) -> None:
     """A pull writes nothing else, and a full disk that stops pushes must not stop pulls."""
     try:
         with writing():
-            _record(wanting, Action.PULL, target, principal)
+            _record(wanting, Action.PULL, [target], principal)
     except (DatabaseError, InterfaceError) as error:
         log.error("a pull of %s could not be recorded for notifications: %s", target.repository, error)
     finally:

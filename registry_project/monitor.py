@@ -87,7 +87,8 @@ def _read_queues() -> list[GaugeMetricFamily]:
         log.warning("the queues cannot be counted: %s", error)
         return [GaugeMetricFamily("lading_database_up", "1 while the database answers.", value=0)]
     finally:
-        connection.close()
+        if not connection.in_atomic_block:
+            connection.close()
 
 
 def _queues() -> Iterator[GaugeMetricFamily]:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db import OperationalError
@@ -70,7 +71,8 @@ def test_a_failing_storage_is_timed_too(registry, store, monkeypatch):
     assert value("registry_storage_action_seconds_count", **labels) - before == 1
 
 
-def test_invented_methods_make_no_label():
+def test_invented_methods_make_no_label(monkeypatch):
+    monkeypatch.setattr(metrics, "COLLECTORS", [])
     for number in range(50):
         request_ended("base", f"METHOD{number}", 405, seconds=0.1, bytes_in=0, bytes_out=0, began=False)
     found = {dict(labels).get("method") for name, labels in samples(render()) if name.startswith("registry_http_req")}
@@ -155,10 +157,18 @@ def test_processes_count_together_and_the_dead_are_forgotten(monkeypatch):
     assert metrics.FOLDER_VARIABLE not in os.environ
 
 
+KILLED = """
+import os
+from registry_project.metrics import shared_folder
+with shared_folder() as folder:
+    print(folder, flush=True)
+    os._exit(1)
+"""
+
+
 def test_the_folder_of_a_killed_server_is_removed():
-    kill = "import os; from registry_project.metrics import shared_folder\nwith shared_folder() as f:\n print(f, flush=True); os._exit(1)"
-    killed = subprocess.run([sys.executable, "-c", kill], capture_output=True, text=True, check=False, timeout=60)
-    left = killed.stdout.strip()
-    assert os.path.isdir(left), killed.stderr
+    killed = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=False, timeout=60)
+    left = Path(killed.stdout.strip())
+    assert left.is_dir(), killed.stderr
     with shared_folder():
-        assert not os.path.isdir(left)
+        assert not left.exists()

@@ -8,8 +8,12 @@ from tests.live_server import default_database, live_server
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "tests/storage/" in str(item.path) and "live" in item.path.name:
+        if "tests/storage/" not in str(item.path):
+            continue
+        if "live" in item.path.name:
             item.add_marker(pytest.mark.live)
+        if "live" in item.path.name or "faults" in item.path.name:
+            item.add_marker(pytest.mark.stores)
 
 
 @pytest.fixture(scope="session", params=["through the server", "redirects"])
