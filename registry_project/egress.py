@@ -232,7 +232,13 @@ class EgressClient:
         self._door.check_port(target.origin)
         pool = self._pool_for(target.origin)
         # The library's timeouts begin anew with each byte; this one ends the whole exchange.
-        watchdog = threading.Timer(self._timeout, self._door.expire)
+        expired = threading.Event()
+
+        def expire() -> None:
+            expired.set()
+            self._door.expire()
+
+        watchdog = threading.Timer(self._timeout, expire)
         watchdog.daemon = True
         watchdog.start()
         try:
@@ -260,7 +266,7 @@ class EgressClient:
             raise
         except (HTTPError, OSError, ValueError) as error:
             self.close()
-            raise EgressFailed(_in_our_words(error, expired=not watchdog.is_alive())) from None
+            raise EgressFailed(_in_our_words(error, expired=expired.is_set())) from None
         finally:
             watchdog.cancel()
         follow = _KEEP_METHOD if method not in ("GET", "HEAD") else _KEEP_METHOD | {303}

@@ -128,6 +128,7 @@ class Sent(Iterator[bytes]):
         self._chunks, self._exchange, self._response = chunks, exchange, response
         self._size = 0
         self._broken = "client"
+        self._closed = False
 
     def __next__(self) -> bytes:
         with self._exchange.carried():
@@ -143,6 +144,9 @@ class Sent(Iterator[bytes]):
         return chunk
 
     def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         exchange, broken = self._exchange, self._broken
         length = self._response.headers.get("Content-Length")
         if broken == "client" and length == str(self._size):

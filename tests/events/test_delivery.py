@@ -199,12 +199,14 @@ def test_a_dead_worker_is_succeeded_and_stops_when_it_wakes(outlet):
             if len(self.posts) == BATCH:
                 assert deliver(successor, at=NOON + 10 * SECOND) == 0, "the claim still holds"
                 assert deliver(successor, at=later) == 2 * BATCH
+                enqueue("later")
             return answer
 
     sleeper = Sleeper(200)
     deliver(sleeper)
     assert successor.bodies == numbers(2 * BATCH)
     assert sleeper.bodies == numbers(BATCH)
+    assert waiting() == ["later"]
 
 
 def test_workers_that_meet_keep_the_order(outlet):

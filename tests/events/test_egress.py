@@ -316,26 +316,27 @@ def test_an_answer_that_drips_ends_with_the_timeout(drip):
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n"
     start = {"nothing": b"", "headers": head, "body": head + b"\r\n"}[drip]
     with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as stack:
+        cut_off = threading.Event()
 
         def serve():
             connection = stack.enter_context(server.accept()[0])
             connection.recv(65536)
             connection.sendall(start)
             try:
-                for _ in range(200 if start else 0):
+                for _ in range(50 if start else 0):
                     connection.sendall(b"X-A: b\r\n" if drip == "headers" else b"x")
                     time.sleep(0.1)
             except OSError:
-                return
+                cut_off.set()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         with client_of(trusted=[origin_of(url)], timeout=0.5) as client, pytest.raises(EgressFailed, match="in time"):
             post(client, url)
-        # It was cut off while it still had seconds of answer to give.
-        thread.join(10)
-        assert not thread.is_alive()
+        thread.join(30)
+        # While it still had seconds of answer to give.
+        assert cut_off.is_set() or drip == "nothing"
 
 
 def test_failures_are_told_without_addresses(listener):

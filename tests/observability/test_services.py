@@ -26,7 +26,8 @@ TIMEOUT_SECONDS = 2
 @pytest.fixture
 def postgres():
     try:
-        with private_postgres() as server:
+        # Killed, it must keep what it has confirmed.
+        with private_postgres(durable=True) as server:
             yield server
     except ServiceUnavailable as missing:
         pytest.skip(str(missing))
