@@ -83,7 +83,7 @@ def parse_manifest(payload: bytes, content_type: str) -> ManifestDocument:
         _require(document, "config", "layers")
     if media_type in media_types.INDEXES:
         _require(document, "manifests")
-    config = reader.descriptor(document.get("config"), "config")
+    config = reader.descriptor(document.get("config"), "config", required=media_type in media_types.IMAGE_MANIFESTS)
     subject = reader.descriptor(document.get("subject"), "subject")
     return ManifestDocument(
         media_type=media_type,

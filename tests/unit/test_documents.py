@@ -152,6 +152,7 @@ SHAPES = {
     "schema version text": image_manifest() | {"schemaVersion": "2"},
     "schema version 3": image_manifest() | {"schemaVersion": 3},
     "config missing": without(image_manifest(), "config"),
+    "config null": image_manifest() | {"config": None},
     "layers missing": without(image_manifest(), "layers"),
     "layers an object": image_manifest() | {"layers": {}},
     "manifests missing": without(index_manifest(), "manifests"),
