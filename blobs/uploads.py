@@ -313,6 +313,15 @@ def _register(claim: Claim, digest: Digest) -> None:
     upload, now = claim.upload, timezone.now()
     with writing():
         team_id = lock_repository(upload.repository_id)
+        # First of all: who cancelled, purged or took over the session meanwhile has won, and has named its bytes.
+        if not claim.own().update(
+            storage_key=None,
+            completed_digest=str(digest),
+            writer_token=None,
+            busy_until=None,
+            expires_at=now + REMEMBERED,
+        ):
+            raise BlobUploadUnknown({"session": str(upload.id)})
         blob_id = store_blob(digest=digest, size=upload.offset, storage_key=claim.key, now=now)
         link_blob(
             repository_id=upload.repository_id,
@@ -322,15 +331,6 @@ def _register(claim: Claim, digest: Digest) -> None:
             now=now,
             reason="pushed",
         )
-        # Who cancelled, purged or took over the session meanwhile has won.
-        if not claim.own().update(
-            storage_key=None,
-            completed_digest=str(digest),
-            writer_token=None,
-            busy_until=None,
-            expires_at=now + REMEMBERED,
-        ):
-            raise BlobUploadUnknown({"session": str(upload.id)})
         announcements.blob_pushed(
             repository_id=upload.repository_id, digest=digest, size=upload.offset, principal=upload.principal
         )

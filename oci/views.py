@@ -4,6 +4,7 @@ import logging
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from rest_framework.negotiation import BaseContentNegotiation
@@ -17,6 +18,7 @@ from oci.errors import (
     BlobUploadUnknown,
     ManifestUnknown,
     OCIError,
+    ParameterInvalid,
     RouteUnknown,
     StorageFull,
     TagInvalid,
@@ -128,6 +130,8 @@ def _as_condition(error: Exception) -> OCIError:
         return error
     if isinstance(error, Http404):
         return RouteUnknown()
+    if isinstance(error, SuspiciousOperation):  # Django's word for too many parameters and the like
+        return ParameterInvalid({"reason": str(error)})
     if isinstance(error, OperationalError | InterfaceError):
         log.error("the database refused: %s", error)
         return _database_refusal(error)

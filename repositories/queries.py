@@ -76,4 +76,4 @@ def list_referrers(name: RepositoryName, subject: Digest, *, artifact_type: str,
         referrers = referrers.filter(
             Q(artifact_type=artifact_type) | Q(artifact_type="", config_media_type=artifact_type)
         )
-    return referrers.order_by("id").defer("payload").iterator(chunk_size=500)
+    return referrers.order_by("id").defer("payload").iterator(chunk_size=8)

@@ -22,7 +22,10 @@ def manifest_content(manifest: ServedManifest) -> HttpResponse:
     response["Content-Length"] = str(manifest.size)
     response["Docker-Content-Digest"] = manifest.digest
     response["ETag"] = f'"{manifest.digest}"'
+    # Its media type is the pusher's word: no browser may take it for a page of ours.
     response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Disposition"] = "attachment"
+    response["Content-Security-Policy"] = "sandbox"
     return response
 
 
