@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from blobs.storage.base import READ_SIZE, BlobStore, BytesMissing, ByteStream, State, StoredObject, WriterBusy, Written
+from blobs.storage.base import (
+    READ_SIZE,
+    BlobStore,
+    BytesMissing,
+    ByteStream,
+    KeySealed,
+    State,
+    StoredObject,
+    WriterBusy,
+    Written,
+)
 from oci.errors import StorageFull, Unavailable
 
 log = logging.getLogger("lading.storage")
@@ -30,9 +40,15 @@ class LocalBlobStore(BlobStore):
         state: State,
         is_last: Callable[[], bool] | None = None,
     ) -> Written:
+        path = self._path(key)
         with _refusals():
+            if path.exists():
+                # Perhaps a blob by now, of a request that took over while we slept: its bytes are not ours to touch.
+                raise KeySealed
             partial = self._open_partial(key)
             try:
+                if path.exists() or not _is_file_at(partial, _partial_path(path)):
+                    raise KeySealed  # Sealed while we opened it.
                 return Written(_append(partial, chunks, offset), {})
             finally:
                 os.close(partial)
@@ -166,6 +182,13 @@ def _append(descriptor: int, chunks: Iterable[bytes], offset: int) -> int:
         os.ftruncate(descriptor, offset)
         raise
     return size
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _partial_path(path: Path) -> Path:

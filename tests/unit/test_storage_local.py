@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from blobs.storage import BytesMissing
+from blobs.storage import BytesMissing, KeySealed
 from blobs.storage.local import LocalBlobStore
 from oci.errors import StorageFull, Unavailable
 
@@ -132,12 +132,13 @@ def test_bytes_their_name_and_every_new_folder_are_synced(store, tmp_path, monke
     assert synced == [str(path.parent)]
 
 
-def test_sealed_bytes_can_be_written_again_when_the_transaction_failed(store, key):
-    """The request that sealed them died; its successor goes on with the same session."""
+def test_sealed_bytes_are_never_written_again(store, key):
+    """They may be a blob by now; who still has to write goes on under another key."""
     store.seal(key, size=len(CONTENT), state={})
-    written = store.write(key, [b"!"], offset=len(CONTENT), state={})
-    store.seal(key, size=written.size, state=written.state)
-    assert b"".join(store.open_range(key, 0, written.size)) == CONTENT + b"!"
+    for offset in (0, len(CONTENT)):
+        with pytest.raises(KeySealed):
+            store.write(key, [b"!"], offset=offset, state={})
+    assert b"".join(store.open_range(key, 0, len(CONTENT))) == CONTENT
 
 
 def test_file_cut_short_behind_our_back_raises_at_the_end(store, key, tmp_path):
