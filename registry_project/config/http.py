@@ -169,7 +169,7 @@ class HttpSection(Section):
     net: Annotated[Literal["tcp", "unix"], BeforeValidator(_net)] = "tcp"
     """`tcp` or `unix`."""
     host: Annotated[WebAddress, AfterValidator(lambda text: text.rstrip("/"))] | None = None
-    """Address that clients use, such as `https://registry.example.org`; otherwise it comes from the request."""
+    """Address that clients use, such as `https://registry.example.org`; unset, `Location` and `Link` are relative."""
     prefix: Annotated[str, BeforeValidator(_prefix)] = "/"
     """Path before `/v2/`, such as `/registry/`."""
     secret: Annotated[
