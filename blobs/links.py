@@ -1,6 +1,6 @@
 """Links between repositories, teams and blobs: who may use which bytes, and what protects them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
 from django.conf import settings
@@ -15,7 +15,8 @@ from oci.names import RepositoryName
 from registry_project.database import LostRace, any_of, fetch_all, key_share, retried, writing
 from registry_project.reviews import arm_reviews
 
-MayPull = Callable[[RepositoryName], bool]
+# The first of the repositories that the caller may pull.
+FindReadable = Callable[[Collection[RepositoryName]], RepositoryName | None]
 
 # How many holders of a blob are looked at for one that the caller may pull, when the client names none.
 MOUNT_SOURCES = 100
@@ -105,12 +106,14 @@ def hold_blobs(*, repository_id: int, digests: Iterable[str]) -> dict[str, int]:
 
 
 @retried
-def mount_blob(*, repository_id: int, digest: Digest, source: RepositoryName | None, may_pull: MayPull) -> bool:
+def mount_blob(
+    *, repository_id: int, digest: Digest, source: RepositoryName | None, find_readable: FindReadable
+) -> bool:
     """Give a repository a blob of another one (end-11); False where nothing that the caller may pull holds it.
 
     Without a `source` any repository will do. Every refusal looks the same, so that nobody learns what exists.
     """
-    if source is not None and not may_pull(source):
+    if source is not None and find_readable([source]) is None:
         return False
     now = timezone.now()
     with writing():
@@ -122,10 +125,10 @@ def mount_blob(*, repository_id: int, digest: Digest, source: RepositoryName | N
         holders = RepositoryBlob.objects.filter(blob_id=blob_id, repository__deleted_at=None)
         if source is not None:
             holders = holders.filter(repository__name=source.text)
-        names = holders.values_list("repository__name", flat=True)[:MOUNT_SOURCES]
-        origin = next((name for name in names if may_pull(RepositoryName(name))), None)
+        names = list(holders.values_list("repository__name", flat=True)[:MOUNT_SOURCES])
+        origin = find_readable([RepositoryName(name) for name in names]) if names else None
         if origin is None:
             return False
         link_blob(repository_id=repository_id, team_id=team_id, blob_id=blob_id, size=size, now=now, reason="mounted")
-        announcements.blob_mounted(repository_id=repository_id, digest=digest, size=size, origin=origin)
+        announcements.blob_mounted(repository_id=repository_id, digest=digest, size=size, origin=origin.text)
     return True

@@ -105,7 +105,13 @@ class Unauthorized(OCIError):
 
 
 class Denied(OCIError):
+    """A `reason` in the detail stands in the message too, which is all that most clients show."""
+
     code, status, message = "DENIED", 403, "requested access to the resource is denied"
+
+    def as_json(self) -> dict[str, object]:
+        reason = self.detail.get("reason") if isinstance(self.detail, Mapping) else None
+        return {**super().as_json(), "message": f"{self.message}: {reason}" if reason else self.message}
 
 
 class Unsupported(OCIError):

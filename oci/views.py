@@ -61,7 +61,7 @@ _PATH_PARSERS = {
 class OCIView(APIView):
     """A view whose path parameters arrive as value objects and whose errors leave as OCI JSON."""
 
-    authentication_classes = ()
+    # Who asks is found out as the settings say (DEFAULT_AUTHENTICATION_CLASSES); cookies are never looked at here.
     permission_classes = ()
     throttle_classes = ()
     parser_classes = ()

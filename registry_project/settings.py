@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from registry_project.config import ConfigurationError, django_database, load_configuration
+from registry_project.config.auth import Auth, Htpasswd, Lading, Token
 from registry_project.config.stores import django_storage
 from registry_project.logs import logging_settings
 from registry_project.networks import AllowList
@@ -44,8 +45,13 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = ["registry_project.middleware.RegistryMiddleware"]
 AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REST_FRAMEWORK = {"UNAUTHENTICATED_USER": None, "UNAUTHENTICATED_TOKEN": None}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.RegistryAuthentication"],
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+}
 
 DATABASES = {
     "default": django_database(
@@ -62,6 +68,14 @@ LOGGING = logging_settings(CONFIGURATION.log)
 LOGGING_CONFIG = "logging.config.dictConfig"
 
 # What domain functions and views read, in the words of the domain.
+# Without a choice only this machine can reach the registry, and everyone may do everything.
+AUTH_KIND = CONFIGURATION.auth_kind or "none"
+_auth = CONFIGURATION.auth or Auth()
+LADING_AUTH = _auth.lading or Lading()
+HTPASSWD_AUTH = _auth.htpasswd or Htpasswd()
+TOKEN_AUTH = _auth.token or Token()
+TEAM_CREATION = CONFIGURATION.teams.creation
+TEAM_QUOTA = CONFIGURATION.teams.quota
 HTTP_PREFIX = CONFIGURATION.http.prefix
 _origin = "" if CONFIGURATION.http.relativeurls or not CONFIGURATION.http.host else CONFIGURATION.http.host
 PUBLIC_BASE = f"{_origin}{HTTP_PREFIX}".rstrip("/")

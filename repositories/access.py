@@ -1,11 +1,15 @@
-"""The one gate: from a principal, an action and a name to the right to go on."""
+"""The one gate: from a caller, an action and a name to the right to go on."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.conf import settings
 
+from accounts.callers import Caller
+from accounts.challenges import CATALOG_SCOPE, INSUFFICIENT_SCOPE, repository_scope
 from accounts.models import Team
-from accounts.rights import Action, Principal
+from accounts.rights import Action, Credential, Principal, Role, decide, role_in
+from accounts.standing import KnownRepository
 from oci.errors import NameUnknown, Unsupported
 from oci.names import RepositoryName
 from repositories.models import Repository
@@ -15,41 +19,97 @@ _READING = {"Allow": "GET, HEAD"}
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A right that was granted: what domain functions take instead of a name and a user."""
+    """A right that was granted: what domain functions take instead of a name and a user.
+
+    `role` is the caller's in the repository. `known` is what the decision was made on.
+    """
 
     name: RepositoryName
     principal: Principal
+    credential: Credential
+    known: KnownRepository
+    role: Role | None = None
 
 
-def authorise(principal: Principal, action: Action, name: RepositoryName) -> Access:
-    """Raise Unsupported (405) for what the configuration switches off; costs no query."""
-    if action is not Action.PULL and settings.READ_ONLY:
-        raise Unsupported({"reason": "the registry is in read-only mode"}, headers=_READING)
-    if action is Action.DELETE and not settings.DELETE_ENABLED:
-        raise Unsupported(
-            {"reason": "deleting is switched off; storage.delete.enabled switches it on"}, headers=_READING
-        )
-    return Access(name, principal)
+def authorise(caller: Caller, action: Action, name: RepositoryName) -> Access:
+    """Grant a right or raise what the client is to be told; at most one statement.
+
+    Raises Unsupported (405) for what the configuration switches off, Unauthorized (401) where other credentials
+    would help, and otherwise Denied (403), or NameUnknown (404) where the caller may not know of the repository.
+    """
+    _check_switched_on(action)
+    credential, repositories = caller.look_up([name])
+    known = repositories[name.text]
+    decision = decide(credential, action, known.target)
+    if not decision.allowed:
+        raise caller.refusal(credential, decision, action, name, [repository_scope(name, action)])
+    return Access(name, Principal(credential.name), credential, known, role_in(credential, known.target))
+
+
+def find_readable(caller: Caller, access: Access, names: Collection[RepositoryName]) -> RepositoryName | None:
+    """The first of the repositories that the caller may pull; one statement for all of them.
+
+    Raises Unauthorized, naming both repositories, where only the bearer token's scopes stand in the way of the one
+    that was asked for: a client that is told can ask for a wider one.
+    """
+    credential, repositories = caller.look_up(names)
+    decisions = {name: decide(credential, Action.PULL, repositories[name.text].target) for name in names}
+    for name, decision in decisions.items():
+        if decision.allowed:
+            return name
+    if len(names) == 1:
+        ((name, decision),) = decisions.items()
+        if decision.wider and repositories[name.text].id is not None:
+            scopes = [repository_scope(access.name, Action.PUSH), repository_scope(name, Action.PULL)]
+            raise caller.refusal(credential, decision, Action.PULL, name, scopes)
+    return None
+
+
+def authorise_entry(caller: Caller) -> None:
+    """Let in whoever proved who they are, with whatever token; raises Unauthorized, which tells how to."""
+    if caller.is_anonymous and caller.challenge is not None:
+        raise caller.challenge.refusal()
+    caller.look_up()
+
+
+def authorise_catalog(caller: Caller) -> Credential:
+    """Who asks for the list of repositories; it shows only what they may pull. Raises Unauthorized."""
+    credential, _ = caller.look_up()
+    scopes = credential.scopes
+    narrow = scopes is not None and not scopes.get(("registry", "catalog"), frozenset()) & {"*"}
+    if caller.challenge is not None and (narrow or credential.is_anonymous):
+        raise caller.challenge.refusal(scopes=[CATALOG_SCOPE], error=INSUFFICIENT_SCOPE if narrow else "")
+    return credential
 
 
 def get_repository_id(access: Access) -> int:
     """Raise NameUnknown unless the repository exists."""
-    repository_id = _find_id(access.name)
+    repository_id = access.known.id or _find_id(access.name)
     if repository_id is None:
         raise NameUnknown({"name": access.name.text})
     return repository_id
 
 
 def obtain_repository_id(access: Access) -> int:
-    """The repository to push to, created with its team on the first push."""
-    repository_id = _find_id(access.name)
+    """The repository to push to, created on the first push; its team as well, where the caller may create teams."""
+    repository_id = access.known.id or _find_id(access.name)
     if repository_id is not None:
         return repository_id
     # Two first pushes may come at once: each inserts or finds what the other inserted.
-    Team.objects.bulk_create([Team(slug=access.name.team_slug)], ignore_conflicts=True)
-    team = Team.objects.get(slug=access.name.team_slug)
+    slug = access.name.team_slug
+    Team.objects.bulk_create([Team(slug=slug, quota_bytes=settings.TEAM_QUOTA)], ignore_conflicts=True)
+    team = Team.objects.get(slug=slug, deleted_at=None)
     Repository.objects.bulk_create([Repository(team=team, name=access.name.text)], ignore_conflicts=True)
     return get_repository_id(access)
+
+
+def _check_switched_on(action: Action) -> None:
+    if action is not Action.PULL and settings.READ_ONLY:
+        raise Unsupported({"reason": "the registry is in read-only mode"}, headers=_READING)
+    if action is Action.DELETE and not settings.DELETE_ENABLED:
+        raise Unsupported(
+            {"reason": "deleting is switched off; storage.delete.enabled switches it on"}, headers=_READING
+        )
 
 
 def _find_id(name: RepositoryName) -> int | None:

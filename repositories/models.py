@@ -31,6 +31,11 @@ class Repository(models.Model):
                 condition=Q(visibility__in=["", *Visibility.values]), name="repository_visibility_valid"
             ),
         )
+        indexes = (
+            models.Index(  # whether a bearer token is older than the end of an earlier repository of the name
+                fields=["name", "deleted_at"], condition=Q(deleted_at__isnull=False), name="repository_ended"
+            ),
+        )
 
     def __str__(self) -> str:
         return self.name

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 
 from oci.digests import Digest
 from oci.errors import ManifestUnknown, NameUnknown
@@ -50,13 +50,6 @@ def get_manifest(name: RepositoryName, reference: Reference, *, head: bool = Fal
 def list_tags(repository_id: int, *, last: str, limit: int | None) -> list[str]:
     """Tag names behind `last` in byte order; at most `limit`, all without one."""
     names = Tag.objects.filter(repository_id=repository_id, name__gt=last).order_by("name")
-    return list(names.values_list("name", flat=True)[:limit])
-
-
-def list_repository_names(*, last: str, limit: int) -> list[str]:
-    """Names behind `last` in byte order, of repositories that hold a manifest."""
-    held = Manifest.objects.filter(repository=OuterRef("pk"), deleted_at=None)
-    names = Repository.objects.filter(Exists(held), deleted_at=None, name__gt=last).order_by("name")
     return list(names.values_list("name", flat=True)[:limit])
 
 

@@ -1,5 +1,6 @@
 """A small client of the registry, and the documents that tests push with it."""
 
+import base64
 import hashlib
 import io
 import json
@@ -80,8 +81,17 @@ class Pushed:
 class Registry:
     """Speaks to the views as a client does, bodies included: they come from `wsgi.input`, not from Django's stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, authorization: str = "") -> None:
         self._client = Client()
+        self._authorization = authorization
+
+    def signed_in(self, username: str, password: str) -> "Registry":
+        """The same registry with Basic credentials in every request."""
+        return Registry("Basic " + base64.b64encode(f"{username}:{password}".encode()).decode())
+
+    def bearing(self, token: str) -> "Registry":
+        """The same registry with a bearer token in every request."""
+        return Registry(f"Bearer {token}")
 
     def request(
         self,
@@ -109,6 +119,8 @@ class Registry:
             environ["HTTP_TRANSFER_ENCODING"] = "chunked"
         elif body or length is not None or method in {"POST", "PUT", "PATCH"}:
             environ["CONTENT_LENGTH"] = str(length if length is not None else len(body))  # type: ignore[arg-type]
+        if self._authorization:
+            environ["HTTP_AUTHORIZATION"] = self._authorization
         environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
         # Answers can be compared with each other when no id is made up for each.
         environ.setdefault("HTTP_X_REQUEST_ID", "test")

@@ -8,7 +8,8 @@ from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
 from rest_framework.request import Request
 
-from accounts.rights import ANONYMOUS, Action
+from accounts.callers import caller_of
+from accounts.rights import Action
 from blobs import uploads
 from blobs.api.responses import (
     blob_content,
@@ -24,12 +25,12 @@ from blobs.storage import get_store
 from blobs.uploads import ChunkOutOfOrder, UploadOwner
 from events import announcements
 from oci.digests import CANONICAL, Digest, check_algorithm
-from oci.errors import DigestInvalid, NameInvalid, OCIError
+from oci.errors import DigestInvalid, NameInvalid
 from oci.names import RepositoryName
 from oci.parameters import matches_etag, single
 from oci.ranges import parse_content_range, parse_range
 from oci.views import OCIView, empty, request_body
-from repositories.access import Access, authorise, get_repository_id, obtain_repository_id
+from repositories.access import Access, authorise, find_readable, get_repository_id, obtain_repository_id
 from repositories.contents import unlink_blob
 
 
@@ -37,14 +38,14 @@ class BlobView(OCIView):
     """A blob by its digest."""
 
     def head(self, request: Request, name: RepositoryName, digest: Digest) -> HttpResponse:
-        access = authorise(ANONYMOUS, Action.PULL, name)
+        access = authorise(caller_of(request), Action.PULL, name)
         offered = get_offered_blob(access.name, digest)
         if offered.needs_lease:
             extend_lease(repository_id=offered.repository_id, blob_id=offered.blob.id, now=timezone.now())
         return blob_head(offered.blob)
 
     def get(self, request: Request, name: RepositoryName, digest: Digest) -> HttpResponseBase:
-        access = authorise(ANONYMOUS, Action.PULL, name)
+        access = authorise(caller_of(request), Action.PULL, name)
         blob = get_blob(access.name, digest)
         if matches_etag(request.headers.get("If-None-Match"), str(digest)):
             return blob_not_modified(blob)
@@ -57,7 +58,7 @@ class BlobView(OCIView):
         return content
 
     def delete(self, request: Request, name: RepositoryName, digest: Digest) -> HttpResponse:
-        access = authorise(ANONYMOUS, Action.DELETE, name)
+        access = authorise(caller_of(request), Action.DELETE, name)
         unlink_blob(repository_id=get_repository_id(access), digest=digest)
         return empty(202)
 
@@ -66,7 +67,7 @@ class BlobUploadsView(OCIView):
     """Opens upload sessions, mounts blobs, takes whole blobs."""
 
     def post(self, request: Request, name: RepositoryName) -> HttpResponse:
-        access = authorise(ANONYMOUS, Action.PUSH, name)
+        access = authorise(caller_of(request), Action.PUSH, name)
         repository_id = obtain_repository_id(access)
         mount = single(request, "mount")
         if mount and _mounted(request, access, repository_id, Digest.parse(mount)):
@@ -86,11 +87,11 @@ class BlobUploadView(OCIView):
     """An upload session."""
 
     def get(self, request: Request, name: RepositoryName, session_id: UUID) -> HttpResponse:
-        access = authorise(ANONYMOUS, Action.PUSH, name)
+        access = authorise(caller_of(request), Action.PUSH, name)
         return upload_status(name, uploads.get_upload(owner=_owner(access), session_id=session_id), 204)
 
     def patch(self, request: Request, name: RepositoryName, session_id: UUID) -> HttpResponse:
-        access = authorise(ANONYMOUS, Action.PUSH, name)
+        access = authorise(caller_of(request), Action.PUSH, name)
         upload = uploads.append_chunk(
             owner=_owner(access),
             session_id=session_id,
@@ -100,7 +101,7 @@ class BlobUploadView(OCIView):
         return upload_status(name, upload, 202)
 
     def put(self, request: Request, name: RepositoryName, session_id: UUID) -> HttpResponse:
-        access = authorise(ANONYMOUS, Action.PUSH, name)
+        access = authorise(caller_of(request), Action.PUSH, name)
         digest = single(request, "digest")
         if digest is None:
             raise DigestInvalid({"reason": "the query parameter digest is missing"})
@@ -116,7 +117,7 @@ class BlobUploadView(OCIView):
 
     def delete(self, request: Request, name: RepositoryName, session_id: UUID) -> HttpResponse:
         # Cancelling is part of pushing: clients hold no right to delete when they give an upload up.
-        access = authorise(ANONYMOUS, Action.PUSH, name)
+        access = authorise(caller_of(request), Action.PUSH, name)
         uploads.cancel_upload(owner=_owner(access), session_id=session_id)
         return empty(204)
 
@@ -142,13 +143,5 @@ def _mounted(request: Request, access: Access, repository_id: int, digest: Diges
         repository_id=repository_id,
         digest=digest,
         source=source,
-        may_pull=lambda candidate: _may_pull(access, candidate),
+        find_readable=lambda names: find_readable(caller_of(request), access, names),
     )
-
-
-def _may_pull(access: Access, name: RepositoryName) -> bool:
-    try:
-        authorise(access.principal, Action.PULL, name)
-    except OCIError:
-        return False
-    return True

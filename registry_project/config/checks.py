@@ -2,14 +2,22 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from difflib import get_close_matches
 
+from registry_project.config.auth import Lading
 from registry_project.config.configuration import Configuration
 from registry_project.config.database import django_database
 from registry_project.config.errors import ConfigurationError, Mistake
 from registry_project.config.http import parse_listen
 from registry_project.config.middleware import StorageMiddleware
 from registry_project.config.storage import DRIVERS, FUTURE_DRIVERS, GONE_DRIVERS
+
+SHORTEST_TOKEN = timedelta(minutes=1)
+KEY_PAIR_ALGORITHMS = (
+    *(f"{family}{bits}" for family in ("RS", "ES", "PS") for bits in (256, 384, 512)),
+    "EdDSA",
+)
 
 Path = tuple[str | int, ...]
 Finding = tuple[Path, str]
@@ -35,10 +43,8 @@ def check_storage(drivers: Sequence[str]) -> Iterator[Finding]:
 
 def check_auth(kinds: Sequence[str]) -> Iterator[Finding]:
     for kind in kinds:
-        if kind in ("lading", "htpasswd", "token"):
-            yield ("auth", kind), f"auth {kind} is not available yet; the only kind for now is none"
-        elif kind != "none":
-            yield ("auth", kind), "expected a kind of auth: none"
+        if kind not in ("lading", "htpasswd", "token", "none"):
+            yield ("auth", kind), "expected a kind of auth: lading, htpasswd, token or none"
     if len(kinds) > 1:
         yield ("auth",), f"expected exactly one kind, not {', '.join(kinds)}"
 
@@ -51,6 +57,7 @@ def check_rules(config: Configuration) -> Iterator[Finding]:
     yield from _http(config)
     yield from _health(config)
     yield from _notifications(config)
+    yield from _auth(config)
     if config.database.url is not None:
         try:
             django_database(config.database.url, pool_max=config.database.pool.max)
@@ -164,6 +171,53 @@ def _notifications(config: Configuration) -> Iterator[Finding]:
         names.add(endpoint.name)
         if endpoint.url is None:
             yield (*path, "url"), "expected an address such as https://hooks.example.org/registry"
+
+
+def _auth(config: Configuration) -> Iterator[Finding]:
+    auth = config.auth
+    if auth is None:
+        return
+    if auth.htpasswd is not None and auth.htpasswd.path is None:
+        yield ("auth", "htpasswd", "path"), "expected the path of a password file"
+    if auth.lading is not None:
+        yield from _lading(auth.lading)
+    if auth.token is not None:
+        for key in ("service", "issuer", *(() if auth.token.autoredirect else ("realm",))):
+            if not getattr(auth.token, key):
+                yield ("auth", "token", key), "expected a value, as the token server has it"
+        if auth.token.rootcertbundle is None and auth.token.jwks is None:
+            yield ("auth", "token"), "expected auth.token.rootcertbundle or auth.token.jwks, to verify tokens with"
+        for algorithm in auth.token.signingalgorithms:
+            if algorithm not in KEY_PAIR_ALGORITHMS:
+                yield (
+                    ("auth", "token", "signingalgorithms"),
+                    f"expected algorithms of {', '.join(KEY_PAIR_ALGORITHMS)}, not {algorithm}",
+                )
+
+
+def _lading(lading: Lading) -> Iterator[Finding]:
+    path: Path = ("auth", "lading")
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,255}", lading.service):
+        yield (*path, "service"), "expected letters, digits and . _ : -"
+    if lading.expiration < SHORTEST_TOKEN:
+        yield (*path, "expiration"), "expected a minute or more; clients rely on it"
+    names: set[str] = set()
+    for index, provider in enumerate(lading.oidc):
+        here = (*path, "oidc", index)
+        if not re.fullmatch(r"[a-z0-9-]{1,40}", provider.name) or provider.name in names:
+            yield (*here, "name"), "expected a name of its own of lower-case letters, digits and -"
+        names.add(provider.name)
+        for key in ("issuer", "clientid"):
+            if not getattr(provider, key):
+                yield (*here, key), "expected a value, as the provider gave it"
+    if lading.ldap is not None:
+        if not re.match(r"ldaps?://|ldapi://", lading.ldap.url):
+            yield (*path, "ldap", "url"), "expected an address such as ldaps://ldap.example.org"
+        if not lading.ldap.userbase:
+            yield (*path, "ldap", "userbase"), "expected where users are, such as ou=people,dc=example,dc=org"
+    for index, trusted in enumerate(lading.issuers):
+        if trusted.issuer is None:
+            yield (*path, "issuers", index, "issuer"), "expected the issuer's address"
 
 
 def check_exposure(config: Configuration) -> None:

@@ -5,12 +5,12 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from registry_project.config.auth import Auth
 from registry_project.config.health import HealthSection
 from registry_project.config.http import HttpSection
 from registry_project.config.log import LogLevel, LogSection, Reporting
 from registry_project.config.middleware import Middleware
 from registry_project.config.other import (
-    Auth,
     Catalog,
     Compatibility,
     Notifications,
@@ -81,10 +81,10 @@ class Sections(Section):
     """Processes and threads."""
     retention: Retention = Field(default_factory=dict)
     """Retention policy of the instance: no effect yet."""
-    teams: Teams = Field(default_factory=dict)
-    """Teams: no effect yet."""
-    admin: Admin = Field(default_factory=dict, repr=False)
-    """First administrator (`username`, `password`): no effect yet."""
+    teams: Teams = Teams()
+    """Teams; with `auth.lading`."""
+    admin: Annotated[Admin, Secret()] = Admin()
+    """First administrator; with `auth.lading`."""
 
 
 class Configuration(Sections):

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from registry_project.config.http import ResponseHeaders
-from registry_project.config.section import DriverMap, GoName, Ignored, Refused, Secret, Section
-from registry_project.config.values import Count, Duration, Flag, PageSize, Text, Untyped, WebAddress, parse_text
+from registry_project.config.section import GoName, Ignored, Refused, Secret, Section
+from registry_project.config.values import Count, Duration, Flag, PageSize, Text, WebAddress, parse_text
 
 
 class Catalog(Section):
@@ -146,40 +146,3 @@ class RepositoryPolicy(Section):
 class Policy(Section):
     repository: RepositoryPolicy = RepositoryPolicy()
     """Policy of repositories."""
-
-
-class Htpasswd(Section):
-    realm: Text = ""
-    """Name that the browser shows."""
-    path: Text = ""
-    """File with names and bcrypt hashes."""
-
-
-class Token(Section):
-    realm: Text = ""
-    """Address of the token server."""
-    service: Text = ""
-    """Name of this registry."""
-    issuer: Text = ""
-    """Issuer of the tokens."""
-    rootcertbundle: Text = ""
-    """Certificates of the issuer."""
-    jwks: Text = ""
-    """Key set of the issuer."""
-    autoredirect: Flag = False
-    """Whether the realm follows the request's host."""
-    autoredirectpath: Text = "/auth/token"
-    """Path for `autoredirect`."""
-    signingalgorithms: tuple[Text, ...] = ()
-    """Accepted algorithms."""
-
-
-class Auth(DriverMap):
-    none: Untyped | None = None
-    """Everyone may do everything; must be said for an address that others can reach."""
-    lading: Untyped | None = None
-    """Accounts, teams and tokens of Lading: not available yet."""
-    htpasswd: Htpasswd | None = None
-    """A password file: not available yet."""
-    token: Token | None = None
-    """An outside token server: not available yet."""

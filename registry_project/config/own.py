@@ -3,12 +3,12 @@
 import os
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from registry_project.config.section import Ignored, Secret, Section
-from registry_project.config.values import Duration, DurationOrNever, Positive, Text, Untyped, parse_text
+from registry_project.config.values import Duration, DurationOrNever, Positive, Text, Untyped, parse_size, parse_text
 from registry_project.networks import find_network
 
 
@@ -69,6 +69,13 @@ def _available_cores() -> int:
     return min(cores, 4)
 
 
+def _creation(raw: object) -> object:
+    text = parse_text(raw)
+    if text not in ("administrators", "everyone"):
+        raise ValueError("expected administrators or everyone")
+    return text
+
+
 def _location(raw: object) -> object:
     text = parse_text(raw)
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/", text):
@@ -86,7 +93,18 @@ class Web(Section):
     Lading sends them. See docs/serving-bytes.md."""
 
 
-_LATER = "it has no effect yet"
-Retention = Annotated[Untyped, Ignored(_LATER)]
-Teams = Annotated[Untyped, Ignored(_LATER)]
-Admin = Annotated[Untyped, Secret(), Ignored("there are no accounts yet")]
+class Teams(Section):
+    creation: Annotated[Literal["administrators", "everyone"], BeforeValidator(_creation)] = "administrators"
+    """Who may create teams: `administrators`, or `everyone` who has an account, who then owns the team."""
+    quota: Annotated[int | None, BeforeValidator(parse_size)] = None
+    """Quota of new teams, such as `500GB`; unset, none."""
+
+
+class Admin(Section):
+    username: Text = "admin"
+    """Name of the first administrator, who is made where no administrator exists."""
+    password: Annotated[Text, Secret()] = Field(default="", repr=False)
+    """Password of the first administrator; unset, a random one is printed once."""
+
+
+Retention = Annotated[Untyped, Ignored("it has no effect yet")]

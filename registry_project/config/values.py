@@ -58,6 +58,19 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError(DURATION_EXPECTED) from error
 
 
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def parse_size(raw: object) -> int | None:
+    """This will read a size in bytes such as `1048576`, `500MB` or `2 TiB`; units are powers of 1024."""
+    if raw is None or isinstance(raw, int):
+        return raw
+    match = re.fullmatch(r"([0-9]{1,15})\s*([KMGT]?)(?:I?B)?", str(raw).upper(), re.ASCII)
+    if not match:
+        raise ValueError("expected a size such as 500MB or 2TB")
+    return int(match[1]) * _UNITS[match[2]]
+
+
 def parse_text(raw: object) -> str:
     if isinstance(raw, Scalar):
         return raw.text

@@ -6,7 +6,8 @@ from django.conf import settings
 from django.http import HttpResponse, JsonResponse
 from rest_framework.request import Request
 
-from accounts.rights import ANONYMOUS, Action
+from accounts.callers import caller_of
+from accounts.rights import Action
 from events import announcements
 from oci.digests import Digest
 from oci.documents import MAX_SIZE
@@ -16,7 +17,7 @@ from oci.names import Reference, RepositoryName, TagName
 from oci.parameters import matches_etag, page_size, single
 from oci.views import OCIView, empty, request_body
 from registry_project.database import release_connection
-from repositories.access import authorise, get_repository_id, obtain_repository_id
+from repositories.access import authorise, authorise_catalog, authorise_entry, get_repository_id, obtain_repository_id
 from repositories.api.responses import (
     REFERRERS_PAGE_BYTES,
     manifest_content,
@@ -26,8 +27,9 @@ from repositories.api.responses import (
     referrer_descriptor,
     referrers_index,
 )
+from repositories.catalog import list_readable_names
 from repositories.manifests import delete_manifest, put_manifest
-from repositories.queries import get_manifest, list_referrers, list_repository_names, list_tags
+from repositories.queries import get_manifest, list_referrers, list_tags
 from repositories.tags import delete_tag
 
 _CATALOG_PAGE = 100
@@ -38,6 +40,7 @@ class BaseView(OCIView):
     """The end that tells a client that this is a registry, and how to sign in (end-1)."""
 
     def get(self, request: Request) -> HttpResponse:
+        authorise_entry(caller_of(request))
         return JsonResponse({})
 
 
@@ -51,7 +54,7 @@ class ManifestView(OCIView):
         return self._serve(request, name, reference, head=False)
 
     def _serve(self, request: Request, name: RepositoryName, reference: Reference, *, head: bool) -> HttpResponse:
-        access = authorise(ANONYMOUS, Action.PULL, name)
+        access = authorise(caller_of(request), Action.PULL, name)
         manifest = get_manifest(access.name, reference, head=head)
         if matches_etag(request.headers.get("If-None-Match"), manifest.digest):
             return manifest_not_modified(manifest)
@@ -67,7 +70,7 @@ class ManifestView(OCIView):
         return manifest_content(manifest)
 
     def put(self, request: Request, name: RepositoryName, reference: Reference) -> HttpResponse:
-        access = authorise(ANONYMOUS, Action.PUSH, name)
+        access = authorise(caller_of(request), Action.PUSH, name)
         tags = [TagName.parse(tag) for tag in request.GET.getlist("tag")]
         release_connection()
         payload = request_body(request).read(MAX_SIZE)
@@ -82,7 +85,7 @@ class ManifestView(OCIView):
         return manifest_created(name, pushed, named_tags=bool(tags))
 
     def delete(self, request: Request, name: RepositoryName, reference: Reference) -> HttpResponse:
-        access = authorise(ANONYMOUS, Action.DELETE, name)
+        access = authorise(caller_of(request), Action.DELETE, name)
         repository_id = get_repository_id(access)
         if isinstance(reference, Digest):
             delete_manifest(repository_id=repository_id, digest=reference, principal=access.principal)
@@ -95,7 +98,7 @@ class TagsView(OCIView):
     """The tags of a repository in byte order (end-8)."""
 
     def get(self, request: Request, name: RepositoryName) -> HttpResponse:
-        access = authorise(ANONYMOUS, Action.PULL, name)
+        access = authorise(caller_of(request), Action.PULL, name)
         limit = page_size(request, most=settings.TAGS_MAX, default=None)
         repository_id = get_repository_id(access)
         names = list_tags(repository_id, last=single(request, "last") or "", limit=None if limit is None else limit + 1)
@@ -106,9 +109,10 @@ class CatalogView(OCIView):
     """The repositories that hold something, in byte order."""
 
     def get(self, request: Request) -> HttpResponse:
+        credential = authorise_catalog(caller_of(request))
         limit = page_size(request, most=settings.CATALOG_MAX, default=min(_CATALOG_PAGE, settings.CATALOG_MAX))
         assert limit is not None
-        names = list_repository_names(last=single(request, "last") or "", limit=limit + 1)
+        names = list_readable_names(credential, last=single(request, "last") or "", limit=limit + 1)
         return name_page("_catalog", "repositories", names, limit)
 
 
@@ -116,7 +120,7 @@ class ReferrersView(OCIView):
     """What refers to a manifest, whether that is there or not (end-12)."""
 
     def get(self, request: Request, name: RepositoryName, digest: Digest) -> HttpResponse:
-        access = authorise(ANONYMOUS, Action.PULL, name)
+        access = authorise(caller_of(request), Action.PULL, name)
         artifact_type = single(request, "artifactType") or ""
         limit = page_size(request, most=_REFERRERS_PAGE, default=_REFERRERS_PAGE)
         descriptors: list[dict[str, object]] = []

@@ -93,7 +93,7 @@ def test_paths_that_climb_find_nothing_and_leave_no_file(registry, store, tmp_pa
 
 
 CALLS = [
-    ("GET", "/v2/_catalog", "repositories.api.views.list_repository_names"),
+    ("GET", "/v2/_catalog", "repositories.api.views.list_readable_names"),
     ("GET", f"/v2/{NAME}/tags/list", "repositories.api.views.get_repository_id"),
     ("GET", f"/v2/{NAME}/manifests/latest", "repositories.api.views.get_manifest"),
     ("HEAD", f"/v2/{NAME}/manifests/latest", "repositories.api.views.get_manifest"),

@@ -3,6 +3,7 @@
 import pytest
 from django.db import connection
 
+from accounts.callers import CALLED_BY_EVERYONE
 from accounts.rights import ANONYMOUS, Action
 from blobs.uploads import UploadOwner, upload_blob
 from oci.digests import Digest
@@ -30,7 +31,7 @@ class House:
 
     def __init__(self, name: str = "alice/app") -> None:
         self.name = RepositoryName.parse(name)
-        self.id = obtain_repository_id(authorise(ANONYMOUS, Action.PUSH, self.name))
+        self.id = obtain_repository_id(authorise(CALLED_BY_EVERYONE, Action.PUSH, self.name))
         self.owner = UploadOwner(self.id, ANONYMOUS.name)
 
     def push_blob(self, content: bytes) -> Digest:

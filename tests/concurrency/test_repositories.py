@@ -1,7 +1,8 @@
 """Repositories that come to be."""
 
+from accounts.callers import CALLED_BY_EVERYONE
 from accounts.models import Team
-from accounts.rights import ANONYMOUS, Action
+from accounts.rights import Action
 from blobs.links import mount_blob
 from blobs.models import RepositoryBlob, TeamBlob, UsageDelta
 from oci.digests import Digest
@@ -16,7 +17,7 @@ PUSHERS = 10
 
 def test_a_first_push_by_many_makes_one_repository_and_one_team(transactional_db, store):
     for turn in range(10):
-        access = authorise(ANONYMOUS, Action.PUSH, RepositoryName.parse(f"team-{turn}/new"))
+        access = authorise(CALLED_BY_EVERYONE, Action.PUSH, RepositoryName.parse(f"team-{turn}/new"))
         ids = at_once([lambda access=access: obtain_repository_id(access)] * PUSHERS)
         assert len(set(ids)) == 1, ids
         assert Repository.objects.filter(name=access.name.text).count() == 1
@@ -24,7 +25,9 @@ def test_a_first_push_by_many_makes_one_repository_and_one_team(transactional_db
 
 
 def test_many_first_repositories_of_one_team(transactional_db, store):
-    accesses = [authorise(ANONYMOUS, Action.PUSH, RepositoryName.parse(f"team/new-{n}")) for n in range(PUSHERS)]
+    accesses = [
+        authorise(CALLED_BY_EVERYONE, Action.PUSH, RepositoryName.parse(f"team/new-{n}")) for n in range(PUSHERS)
+    ]
     ids = at_once([lambda access=access: obtain_repository_id(access) for access in accesses])
     assert len(set(ids)) == PUSHERS
     assert all(isinstance(found, int) for found in ids), ids
@@ -48,7 +51,9 @@ def test_mounts_at_once_link_once_and_count_once(house):
     UsageDelta.objects.all().delete()
 
     def mount():
-        return mount_blob(repository_id=target.id, digest=digest, source=house.name, may_pull=lambda name: True)
+        return mount_blob(
+            repository_id=target.id, digest=digest, source=house.name, find_readable=lambda names: names[0]
+        )
 
     assert at_once([mount] * PUSHERS) == [True] * PUSHERS
     assert RepositoryBlob.objects.filter(repository_id=target.id).count() == 1

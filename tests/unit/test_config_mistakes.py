@@ -54,9 +54,37 @@ def write(tmp_path, text):
             "expected a duration with its unit",
         ),
         ("auth: silly", "auth.silly", None, 1, "expected a kind of auth"),
-        ("auth:\n  htpasswd:\n    path: /p", "auth.htpasswd", None, 2, "auth htpasswd is not available yet"),
-        ("auth:\n  token: {}", "auth.token", None, 2, "auth token is not available yet"),
-        ("auth: lading", "auth.lading", None, 1, "auth lading is not available yet"),
+        ("auth:\n  htpasswd: {realm: a}", "auth.htpasswd.path", None, 2, "expected the path of a password file"),
+        ("auth:\n  token: {}", "auth.token.realm", None, 2, "expected a value, as the token server has it"),
+        ("auth:\n  token: {}", "auth.token", None, 2, "expected auth.token.rootcertbundle or auth.token.jwks"),
+        (
+            "auth:\n  token:\n    signingalgorithms: [HS256]",
+            "auth.token.signingalgorithms",
+            None,
+            3,
+            "expected algorithms of RS256",
+        ),
+        ("auth:\n  lading:\n    service: a b", "auth.lading.service", '"a b"', 3, "expected letters, digits"),
+        ("auth:\n  lading:\n    expiration: 1s", "auth.lading.expiration", '"1s"', 3, "expected a minute or more"),
+        ("auth:\n  lading:\n    oidc:\n    - name: A b", "auth.lading.oidc.0.name", '"A b"', 4, "expected a name"),
+        ("auth:\n  lading:\n    oidc:\n    - name: a", "auth.lading.oidc.0.issuer", None, 4, "expected a value"),
+        (
+            "auth:\n  lading:\n    oidc:\n    - groups: {a: payments}",
+            "auth.lading.oidc.0.groups.a",
+            '"payments"',
+            4,
+            "expected team:role",
+        ),
+        ("auth:\n  lading:\n    ldap: {url: x}", "auth.lading.ldap.url", '"x"', 3, "expected an address such as"),
+        (
+            "auth:\n  lading:\n    issuers: [{}]",
+            "auth.lading.issuers.0.issuer",
+            None,
+            3,
+            "expected the issuer's address",
+        ),
+        ("teams:\n  creation: nobody", "teams.creation", '"nobody"', 2, "expected administrators or everyone"),
+        ("teams:\n  quota: 5 apples", "teams.quota", '"5 apples"', 2, "expected a size such as"),
         ("http:\n  addr: 5000", "http.addr", '"5000"', 2, "expected host:port"),
         ("http:\n  net: unix", "http.addr", None, 1, "expected the path of the socket"),
         ("http:\n  net: udp", "http.net", '"udp"', 2, "expected tcp or unix"),
@@ -138,13 +166,13 @@ def test_names_key_value_and_line(tmp_path, text, key, value, line, expected):
 
 
 def test_lists_every_mistake_of_file_and_environment_at_once(tmp_path):
-    path = write(tmp_path, "log:\n  level: loud\nhttp:\n  addr: x\n  tls:\n    key: /k\nauth: token\n")
+    path = write(tmp_path, "log:\n  level: loud\nhttp:\n  addr: x\n  tls:\n    key: /k\nauth: silly\n")
     found = mistakes_of(path, {"REGISTRY_GC_GRACE": "5", "REGISTRY_HEALTH_TCP_7_ADDR": "a:1"})
     assert {mistake.key for mistake in found} == {
         "log.level",
         "http.addr",
         "http.tls.key",
-        "auth.token",
+        "auth.silly",
         "gc.grace",
         "health.tcp.7.addr",
     }

@@ -1,0 +1,52 @@
+"""The Authorization header of a request, for DRF: `request.auth` is a Caller."""
+
+import base64
+import binascii
+
+from django.conf import settings
+from django.http import HttpRequest
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from accounts.callers import CALLED_BY_EVERYONE, Caller
+from accounts.challenges import INVALID_TOKEN, Challenge, challenge_for
+from accounts.sign_in import check_bearer, check_password
+
+_LONGEST_HEADER = 16 * 1024
+
+
+class RegistryAuthentication(BaseAuthentication):
+    """Raises Unauthorized for credentials that are not genuine; a request without any is anonymous."""
+
+    def authenticate(self, request: Request) -> tuple[None, Caller]:
+        if settings.AUTH_KIND == "none":
+            return None, CALLED_BY_EVERYONE
+        return None, _caller(request)
+
+
+def _caller(request: HttpRequest | Request) -> Caller:
+    header = request.META.get("HTTP_AUTHORIZATION", "")
+    challenge = challenge_for(request)
+    scheme, _, value = header.partition(" ")
+    value = value.strip()
+    if not header:
+        return Caller(challenge)
+    if len(header) <= _LONGEST_HEADER and scheme.lower() == "basic":
+        username, password = parse_basic(value, challenge)
+        if not username and not password:
+            return Caller(challenge)
+        return check_password(username, password, challenge=challenge, address=request.META.get("REMOTE_ADDR", ""))
+    if len(header) <= _LONGEST_HEADER and scheme.lower() == "bearer" and value:
+        return check_bearer(value, challenge=challenge)
+    raise challenge.refusal(error=INVALID_TOKEN, reason="the Authorization header cannot be understood")
+
+
+def parse_basic(value: str, challenge: Challenge) -> tuple[str, str]:
+    """User name and password of Basic credentials (RFC 7617), in UTF-8; raises Unauthorized."""
+    try:
+        username, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        colon = ""
+    if not colon or "\0" in username + password:
+        raise challenge.refusal(error=INVALID_TOKEN, reason="the Basic credentials cannot be understood")
+    return username, password

@@ -1,0 +1,80 @@
+"""How a client is told to sign in (RFC 9110, 11.6.1; the token protocol's "Bearer" challenge)."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from accounts.rights import Action
+from oci.errors import Detail, Unauthorized
+from oci.names import RepositoryName
+
+# host or host:port; what else stands in a Host header never leaves this machine.
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
+_SCOPES = {
+    Action.PULL: "pull",
+    Action.PUSH: "pull,push",
+    Action.DELETE: "delete",
+}
+CATALOG_SCOPE = "registry:catalog:*"
+INVALID_TOKEN, INSUFFICIENT_SCOPE = "invalid_token", "insufficient_scope"
+
+
+def repository_scope(name: RepositoryName, action: Action) -> str:
+    return f"repository:{name}:{_SCOPES[action]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a 401 of this registry says; `service` is empty where the scheme is Basic."""
+
+    realm: str
+    service: str = ""
+
+    def refusal(self, *, scopes: Sequence[str] = (), error: str = "", reason: str = "") -> Unauthorized:
+        detail: Detail = [_scope_detail(scope) for scope in scopes] or ({"reason": reason} if reason else None)
+        return Unauthorized(detail, headers={"WWW-Authenticate": self._header(" ".join(scopes), error)})
+
+    def _header(self, scope: str, error: str) -> str:
+        if not self.service:
+            return f'Basic realm="{self.realm}"'
+        parts = {"realm": self.realm, "service": self.service, "scope": scope, "error": error}
+        return "Bearer " + ",".join(f'{name}="{value}"' for name, value in parts.items() if value)
+
+
+def challenge_for(request: HttpRequest) -> Challenge:
+    if settings.AUTH_KIND == "htpasswd":
+        return Challenge(settings.HTPASSWD_AUTH.realm or "Lading")
+    if settings.AUTH_KIND == "token":
+        token = settings.TOKEN_AUTH
+        realm = f"{_origin(request)}{token.autoredirectpath}" if token.autoredirect else token.realm
+        return Challenge(realm, token.service)
+    return Challenge(token_endpoint(request), settings.LADING_AUTH.service)
+
+
+def token_endpoint(request: HttpRequest) -> str:
+    """The absolute address of the token endpoint, because clients take no relative one."""
+    if settings.LADING_AUTH.realm:
+        return str(settings.LADING_AUTH.realm)
+    return f"{_origin(request)}{settings.HTTP_PREFIX}auth/token"
+
+
+def _origin(request: HttpRequest) -> str:
+    """`http.host`, or where there is none the host that the client itself named, which only that client reads."""
+    configured = settings.CONFIGURATION.http.host
+    if configured:
+        return str(configured)
+    host = request.META.get("HTTP_HOST", "")
+    if not _HOST.match(host):
+        listen = settings.CONFIGURATION.http.listen
+        host = f"localhost:{listen.port}" if listen else "localhost"
+    return f"{request.META.get('wsgi.url_scheme', 'http')}://{host}"
+
+
+def _scope_detail(scope: str) -> object:
+    """As Distribution lists what is missing."""
+    kind, _, rest = scope.partition(":")
+    name, _, actions = rest.rpartition(":")
+    return {"Type": kind, "Class": "", "Name": name, "Action": actions}

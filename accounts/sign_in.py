@@ -1,0 +1,140 @@
+"""Checking what somebody presents: a user's password, an access token, a robot's secret, a bearer token.
+
+The answer takes as long for a name that does not exist as for a wrong password.
+"""
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections import OrderedDict
+
+from django.conf import settings
+from django.contrib.auth.hashers import check_password as matches_hash
+from django.contrib.auth.hashers import make_password
+
+from accounts.callers import Caller
+from accounts.challenges import INVALID_TOKEN, Challenge
+from accounts.models import AccessToken, RobotSecret, User
+from accounts.rights import Kind
+from accounts.secrets import Prefix, hash_secret, is_well_formed
+from accounts.standing import Proof
+
+_REMEMBERED_SECONDS = 60
+_REMEMBERED_MOST = 10_000
+
+
+def check_password(username: str, password: str, *, challenge: Challenge, address: str) -> Caller:
+    """Who a name and a password, access token or robot's secret belong to; raises Unauthorized."""
+    proof = find_proof(username, password)
+    if proof is None:
+        raise challenge.refusal(error=INVALID_TOKEN, reason="the user name or the password is wrong")
+    return Caller(challenge, proof=proof)
+
+
+def check_bearer(token: str, *, challenge: Challenge) -> Caller:
+    """Who a bearer token belongs to, an access token too; raises Unauthorized."""
+    proof = find_access_token(token)
+    if proof is None:
+        raise challenge.refusal(error=INVALID_TOKEN, reason="the token is not valid")
+    return Caller(challenge, proof=proof)
+
+
+def find_proof(username: str, password: str) -> Proof | None:
+    """The proof that a user name and a password, access token or robot's secret make, or None."""
+    if password.startswith(Prefix.ACCESS_TOKEN):
+        return find_access_token(password, username)
+    if "+" in username:
+        return _find_robot_secret(username, password)
+    return _find_user(username, password)
+
+
+def find_access_token(text: str, username: str | None = None) -> Proof | None:
+    if not is_well_formed(text, Prefix.ACCESS_TOKEN):
+        return None
+    tokens = AccessToken.objects.filter(hash=hash_secret(text))
+    if username is not None:
+        tokens = tokens.filter(user__username=username)
+    found = tokens.values_list("id", "user_id").first()
+    return Proof(Kind.ACCESS_TOKEN, user_id=found[1], secret_id=found[0]) if found else None
+
+
+def _find_robot_secret(username: str, secret: str) -> Proof | None:
+    if not is_well_formed(secret, Prefix.ROBOT_SECRET):
+        return None
+    team, _, name = username.partition("+")
+    found = (
+        RobotSecret.objects.filter(
+            hash=hash_secret(secret), robot__team__slug=team, robot__team__deleted_at=None, robot__name=name
+        )
+        .values_list("id", "robot_id")
+        .first()
+    )
+    return Proof(Kind.ROBOT_SECRET, robot_id=found[1], secret_id=found[0]) if found else None
+
+
+def _find_user(username: str, password: str) -> Proof | None:
+    user = User.objects.filter(username=username).values_list("id", "password", "is_active").first()
+    if user is None or not user[2] or not settings.LADING_AUTH.passwords:
+        _matches(password, _dummy_hash(), username)
+        return None
+    if not _matches(password, user[1], username):
+        return None
+    return Proof(Kind.PASSWORD, user_id=user[0], password=user[1])
+
+
+def _matches(password: str, stored: str, username: str) -> bool:
+    """Whether a password has the stored hash; what was found right is remembered for a minute, because it is slow.
+
+    The key of what is remembered holds the stored hash: a changed password is another key.
+    """
+    key = hmac.digest(_process_key, f"{username}\0{stored}\0{password}".encode(), "sha256")
+    if _remembered.holds(key):
+        return True
+    if not matches_hash(password, stored):
+        return False
+    _remembered.add(key)
+    return True
+
+
+class _Remembered:
+    """Keys that are good until their minute is over, the newest ten thousand."""
+
+    def __init__(self) -> None:
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def holds(self, key: bytes) -> bool:
+        with self._lock:
+            until = self._until.get(key)
+        return until is not None and until > time.monotonic()
+
+    def clear(self) -> None:
+        with self._lock:
+            self._until.clear()
+
+    def add(self, key: bytes) -> None:
+        with self._lock:
+            self._until[key] = time.monotonic() + _REMEMBERED_SECONDS
+            self._until.move_to_end(key)
+            while len(self._until) > _REMEMBERED_MOST:
+                self._until.popitem(last=False)
+
+
+_process_key = secrets.token_bytes(32)
+_remembered = _Remembered()
+_dummy: dict[str, str] = {}
+
+
+def _dummy_hash() -> str:
+    """A hash by the current hasher that no password has."""
+    hasher = settings.PASSWORD_HASHERS[0]
+    if hasher not in _dummy:
+        _dummy[hasher] = make_password(hashlib.sha256(secrets.token_bytes(32)).hexdigest())
+    return _dummy[hasher]
+
+
+def forget_all() -> None:
+    """Forget which passwords were found right; for tests, and after a change of the hasher."""
+    _remembered.clear()
