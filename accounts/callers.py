@@ -30,6 +30,16 @@ class Caller:
         """Nothing was presented; the bearer token of an anonymous client is something."""
         return self.proof is None and self.fixed is None
 
+    @property
+    def holder(self) -> str:
+        """Whose requests these are, for counting them; empty for anonymous."""
+        if self.fixed is not None:
+            return self.fixed.name
+        if self.proof is None:
+            return ""
+        user, robot = self.proof.user_id, self.proof.robot_id
+        return f"user {user}" if user is not None else f"robot {robot}" if robot is not None else ""
+
     def look_up(self, names: Collection[RepositoryName] = ()) -> tuple[Credential, dict[str, KnownRepository]]:
         """Who it is at this moment, and the named repositories; one statement, or none where nothing depends on it.
 

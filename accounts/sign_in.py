@@ -20,15 +20,20 @@ from accounts.models import AccessToken, RobotSecret, User
 from accounts.rights import Kind
 from accounts.secrets import Prefix, hash_secret, is_well_formed
 from accounts.standing import Proof
+from accounts.throttle import check_failures, count_failure
 
 _REMEMBERED_SECONDS = 60
 _REMEMBERED_MOST = 10_000
 
 
 def check_password(username: str, password: str, *, challenge: Challenge, address: str) -> Caller:
-    """Who a name and a password, access token or robot's secret belong to; raises Unauthorized."""
-    proof = find_proof(username, password)
+    """Who a name and a password, access token or robot's secret belong to.
+
+    Raises Unauthorized, and TooManyRequests where passwords were guessed before, whether this one is right or not.
+    """
+    proof = find_proof(username, password, address)
     if proof is None:
+        count_failure(account=username, address=address)
         raise challenge.refusal(error=INVALID_TOKEN, reason="the user name or the password is wrong")
     return Caller(challenge, proof=proof)
 
@@ -41,13 +46,13 @@ def check_bearer(token: str, *, challenge: Challenge) -> Caller:
     return Caller(challenge, proof=proof)
 
 
-def find_proof(username: str, password: str) -> Proof | None:
+def find_proof(username: str, password: str, address: str) -> Proof | None:
     """The proof that a user name and a password, access token or robot's secret make, or None."""
     if password.startswith(Prefix.ACCESS_TOKEN):
         return find_access_token(password, username)
     if "+" in username:
         return _find_robot_secret(username, password)
-    return _find_user(username, password)
+    return _find_user(username, password, address)
 
 
 def find_access_token(text: str, username: str | None = None) -> Proof | None:
@@ -74,8 +79,11 @@ def _find_robot_secret(username: str, secret: str) -> Proof | None:
     return Proof(Kind.ROBOT_SECRET, robot_id=found[1], secret_id=found[0]) if found else None
 
 
-def _find_user(username: str, password: str) -> Proof | None:
+def _find_user(username: str, password: str, address: str) -> Proof | None:
     user = User.objects.filter(username=username).values_list("id", "password", "is_active").first()
+    if user is not None and _is_remembered(username, user[1], password):
+        return Proof(Kind.PASSWORD, user_id=user[0], password=user[1])
+    check_failures(account=username, address=address)
     if user is None or not user[2] or not settings.LADING_AUTH.passwords:
         _matches(password, _dummy_hash(), username)
         return None
@@ -85,17 +93,20 @@ def _find_user(username: str, password: str) -> Proof | None:
 
 
 def _matches(password: str, stored: str, username: str) -> bool:
-    """Whether a password has the stored hash; what was found right is remembered for a minute, because it is slow.
-
-    The key of what is remembered holds the stored hash: a changed password is another key.
-    """
-    key = hmac.digest(_process_key, f"{username}\0{stored}\0{password}".encode(), "sha256")
-    if _remembered.holds(key):
-        return True
+    """Whether a password has the stored hash; what was found right is remembered for a minute, because it is slow."""
     if not matches_hash(password, stored):
         return False
-    _remembered.add(key)
+    _remembered.add(_key(username, stored, password))
     return True
+
+
+def _is_remembered(username: str, stored: str, password: str) -> bool:
+    return _remembered.holds(_key(username, stored, password))
+
+
+def _key(username: str, stored: str, password: str) -> bytes:
+    """It holds the stored hash, so that a changed password is another key."""
+    return hmac.digest(_process_key, f"{username}\0{stored}\0{password}".encode(), "sha256")
 
 
 class _Remembered:

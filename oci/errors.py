@@ -114,6 +114,15 @@ class Denied(OCIError):
         return {**super().as_json(), "message": f"{self.message}: {reason}" if reason else self.message}
 
 
+class TooManyRequests(OCIError):
+    """`retry_after` in seconds."""
+
+    code, status, message = "TOOMANYREQUESTS", 429, "too many requests"
+
+    def __init__(self, detail: Detail = None, *, retry_after: int) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
 class Unsupported(OCIError):
     code, status, message = "UNSUPPORTED", 405, "the operation is unsupported"
 

@@ -11,6 +11,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
+
+from registry_project.networks import client_address
+
 # A proxy's own id is worth keeping, as long as it cannot forge a line of a log.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 _LONGEST = 500
@@ -18,7 +22,8 @@ _LONGEST = 500
 
 @dataclass(slots=True)
 class RequestContext:
-    """`principal` is empty until somebody has signed in, and for anonymous; `address` is the peer's, without port.
+    """`principal` is empty until somebody has signed in, and for anonymous; `address` is the
+    client's, without port, as far as trusted proxies tell it.
 
     `host` and `user_agent` are the client's own words, cut to 500 characters.
     """
@@ -51,7 +56,9 @@ def answering(meta: Mapping[str, Any]) -> Iterator[RequestContext]:
     given = meta.get("HTTP_X_REQUEST_ID", "")
     context = RequestContext(
         id=given if _REQUEST_ID.match(given) else str(uuid.uuid4()),
-        address=meta.get("REMOTE_ADDR", ""),
+        address=client_address(
+            meta.get("REMOTE_ADDR", ""), meta.get("HTTP_X_FORWARDED_FOR", "")[:_LONGEST], settings.TRUSTED_PROXIES
+        ),
         scheme=meta.get("wsgi.url_scheme", "http"),
         host=meta.get("HTTP_HOST", "")[:_LONGEST],
         method=meta.get("REQUEST_METHOD", ""),

@@ -1,5 +1,6 @@
 """Which addresses of the internet belong to everybody, and what an operator allows besides."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -93,3 +94,27 @@ def find_network(text: str) -> Network | None:
         return ip_network(text)
     except ValueError:
         return None
+
+
+def client_address(peer: str, forwarded_for: str, trusted: Collection[Network]) -> str:
+    """The address that a request came from: `peer`, or what trusted proxies say was before them (X-Forwarded-For).
+
+    The header is read from its end, because everything before the last trusted proxy's word may be made up.
+    """
+    address = peer
+    for text in reversed(forwarded_for.split(",")) if trusted else ():
+        if address and not _is_trusted(address, trusted):
+            break
+        try:
+            address = str(parse_address(text.strip()))
+        except ValueError:
+            break
+    return address
+
+
+def _is_trusted(text: str, trusted: Collection[Network]) -> bool:
+    try:
+        address = parse_address(text)
+    except ValueError:
+        return False
+    return any(address in network for network in trusted)

@@ -5,11 +5,13 @@ from typing import Any
 
 from django.conf import settings
 
+from accounts.tasks import purge_failed_sign_ins
 from blobs.tasks import drain_deletions, purge_uploads
 from events.receivers import receivers
 from events.tasks import deliver_notifications
 
 _NOTIFICATIONS_INTERVAL = timedelta(seconds=1)
+_SIGN_IN_PURGE_INTERVAL = timedelta(minutes=1)
 
 
 def periodic_tasks() -> list[tuple[Any, timedelta]]:
@@ -18,6 +20,8 @@ def periodic_tasks() -> list[tuple[Any, timedelta]]:
         (drain_deletions, settings.GC_INTERVAL),
         (purge_uploads, settings.UPLOAD_PURGING_INTERVAL),
     ]
+    if settings.AUTH_KIND != "none":
+        tasks.append((purge_failed_sign_ins, _SIGN_IN_PURGE_INTERVAL))
     if receivers():
         tasks.append((deliver_notifications, _NOTIFICATIONS_INTERVAL))
     return tasks

@@ -6,6 +6,7 @@ import secrets
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 from registry_project.config import ConfigurationError, django_database, load_configuration
@@ -74,6 +75,8 @@ _auth = CONFIGURATION.auth or Auth()
 LADING_AUTH = _auth.lading or Lading()
 HTPASSWD_AUTH = _auth.htpasswd or Htpasswd()
 TOKEN_AUTH = _auth.token or Token()
+LIMITS = CONFIGURATION.limits
+TRUSTED_PROXIES = tuple(ip_network(text) for text in CONFIGURATION.web.proxies)
 TEAM_CREATION = CONFIGURATION.teams.creation
 TEAM_QUOTA = CONFIGURATION.teams.quota
 HTTP_PREFIX = CONFIGURATION.http.prefix

@@ -11,6 +11,8 @@ from rest_framework.request import Request
 from accounts.callers import CALLED_BY_EVERYONE, Caller
 from accounts.challenges import INVALID_TOKEN, Challenge, challenge_for
 from accounts.sign_in import check_bearer, check_password
+from accounts.throttle import check_rate
+from registry_project.context import current_request
 
 _LONGEST_HEADER = 16 * 1024
 
@@ -19,9 +21,10 @@ class RegistryAuthentication(BaseAuthentication):
     """Raises Unauthorized for credentials that are not genuine; a request without any is anonymous."""
 
     def authenticate(self, request: Request) -> tuple[None, Caller]:
-        if settings.AUTH_KIND == "none":
-            return None, CALLED_BY_EVERYONE
-        return None, _caller(request)
+        caller = CALLED_BY_EVERYONE if settings.AUTH_KIND == "none" else _caller(request)
+        address = _address()
+        check_rate(caller=caller.holder or f"address {address}", anonymous=not caller.holder)
+        return None, caller
 
 
 def _caller(request: HttpRequest | Request) -> Caller:
@@ -35,10 +38,15 @@ def _caller(request: HttpRequest | Request) -> Caller:
         username, password = parse_basic(value, challenge)
         if not username and not password:
             return Caller(challenge)
-        return check_password(username, password, challenge=challenge, address=request.META.get("REMOTE_ADDR", ""))
+        return check_password(username, password, challenge=challenge, address=_address())
     if len(header) <= _LONGEST_HEADER and scheme.lower() == "bearer" and value:
         return check_bearer(value, challenge=challenge)
     raise challenge.refusal(error=INVALID_TOKEN, reason="the Authorization header cannot be understood")
+
+
+def _address() -> str:
+    context = current_request()
+    return context.address if context else ""
 
 
 def parse_basic(value: str, challenge: Challenge) -> tuple[str, str]:

@@ -18,7 +18,18 @@ from registry_project.config.other import (
     Tags,
     Validation,
 )
-from registry_project.config.own import Admin, Celery, Collection, Database, Egress, Retention, Teams, Trash, Web
+from registry_project.config.own import (
+    Admin,
+    Celery,
+    Collection,
+    Database,
+    Egress,
+    Limits,
+    Retention,
+    Teams,
+    Trash,
+    Web,
+)
 from registry_project.config.section import Ignored, Refused, Secret, Section
 from registry_project.config.storage import StorageSection
 from registry_project.config.values import Text, Untyped
@@ -75,6 +86,8 @@ class Sections(Section):
     """Garbage collection."""
     egress: Egress = Egress()
     """Which other servers may be called."""
+    limits: Limits = Limits()
+    """Limits of requests."""
     trash: Trash = Trash()
     """Undo of deleted tags."""
     web: Web = Field(default_factory=Web)

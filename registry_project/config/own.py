@@ -5,7 +5,9 @@ import re
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from limits import RateLimitItem
+from limits import parse as parse_rate
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from registry_project.config.section import Ignored, Secret, Section
 from registry_project.config.values import Duration, DurationOrNever, Positive, Text, Untyped, parse_size, parse_text
@@ -76,6 +78,13 @@ def _creation(raw: object) -> object:
     return text
 
 
+def _network(raw: object) -> object:
+    text = parse_text(raw)
+    if find_network(text) is None:
+        raise ValueError("expected an address or a network such as 10.0.0.0/8")
+    return text
+
+
 def _location(raw: object) -> object:
     text = parse_text(raw)
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/", text):
@@ -88,9 +97,32 @@ class Web(Section):
     """Processes that answer requests; as many as there are processor cores, at most 4."""
     threads: Positive = 512
     """Most requests that one process answers at a time."""
+    proxies: tuple[Annotated[str, BeforeValidator(_network)], ...] = ()
+    """Addresses and networks of proxies in front, whose `X-Forwarded-For` is believed; by default nobody's is."""
     accel: Annotated[str | None, BeforeValidator(_location)] = None
     """Internal location of an nginx that sends the files of `storage.filesystem` itself, such as `/-/files/`; unset,
     Lading sends them. See docs/serving-bytes.md."""
+
+
+def _rate(raw: object) -> object:
+    text = parse_text(raw)
+    try:
+        return parse_rate(text) if text else None
+    except ValueError as error:
+        raise ValueError("expected a rate such as 100/second or 6000/minute") from error
+
+
+Rate = Annotated[RateLimitItem | None, BeforeValidator(_rate)]
+
+
+class Limits(Section):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    requests: Rate = None
+    """Most requests of one user or robot, such as `6000/minute`; unset, no limit. Counted over all hosts where
+    `celery.broker` is a Redis, else by each process."""
+    anonymous: Rate = None
+    """Most requests of one address that does not sign in; unset, no limit."""
 
 
 class Teams(Section):
