@@ -71,11 +71,7 @@ class OCIView(APIView):
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response = self._answer(request, *args, **kwargs)
-        if is_left_unread(request.META) and request.META.get("SERVER_PROTOCOL", "").startswith("HTTP/1"):
-            # The server cannot use the connection again; a client that is not told would send its next request there.
-            response["Connection"] = "close"
-        return response
+        return close_if_unread(request, self._answer(request, *args, **kwargs))
 
     def _answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
@@ -103,6 +99,16 @@ class UnroutedView(OCIView):
 
     def _answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         return render_error(RouteUnknown({"path": request.path[:300]}))
+
+
+def close_if_unread(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """This will tell a client whose body nobody read that the server cannot use its connection again.
+
+    Otherwise its next request would go there.
+    """
+    if is_left_unread(request.META) and request.META.get("SERVER_PROTOCOL", "").startswith("HTTP/1"):
+        response["Connection"] = "close"
+    return response
 
 
 def empty(status: int) -> HttpResponse:
@@ -133,13 +139,14 @@ def _as_condition(error: Exception) -> OCIError:
     if isinstance(error, SuspiciousOperation):  # Django's word for too many parameters and the like
         return ParameterInvalid({"reason": str(error)})
     if isinstance(error, OperationalError | InterfaceError):
-        log.error("the database refused: %s", error)
-        return _database_refusal(error)
+        return database_refusal(error)
     log.error("unexpected error", exc_info=error)
     return OCIError()
 
 
-def _database_refusal(error: DatabaseError | InterfaceError) -> OCIError:
+def database_refusal(error: DatabaseError | InterfaceError) -> OCIError:
+    """This will log an error of the database that is not ours, and give the condition that clients are told."""
+    log.error("the database refused: %s", error)
     cause = error.__cause__
     if (
         getattr(cause, "sqlstate", None) == _POSTGRESQL_DISK_FULL

@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from registry_project.debug import debug_listener
 from registry_project.lifeline import mark_parent
 from registry_project.metrics import shared_folder
 from registry_project.migrations_lock import migrate_once
+from registry_project.secret_key import keep_secret_key
 
 log = logging.getLogger("lading.server")
 
@@ -36,6 +38,7 @@ def serve(config: Configuration, *, announce: Callable[[str], object]) -> None:
         log.warning("%s", warning)
     run_checks()  # Loads the URLs: what cannot be imported stops the start, not each request.
     get_store().check()
+    keep_secret_key(config, os.environ)
     migrate_once()
     # Workers are new processes and share no connection with this one.
     connections.close_all()

@@ -2,18 +2,20 @@
 
 import os
 import re
-import secrets
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from registry_project.config import ConfigurationError, django_database, load_configuration
 from registry_project.config.auth import Auth, Htpasswd, Lading, Token
 from registry_project.config.stores import django_storage
 from registry_project.logs import logging_settings
 from registry_project.networks import AllowList
+from registry_project.openapi_settings import spectacular_settings
+from registry_project.secret_key import find_secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -22,8 +24,7 @@ try:
 except ConfigurationError as error:
     sys.exit(str(error))
 
-# Nothing that the registry signs outlives a process yet.
-SECRET_KEY = secrets.token_urlsafe(48)
+SECRET_KEY = find_secret_key(CONFIGURATION, os.environ)
 DEBUG = False
 # Answers never repeat the Host header, so any name may lead here.
 ALLOWED_HOSTS = ["*"]
@@ -42,17 +43,66 @@ INSTALLED_APPS = [
     "registry_project",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
 ]
-MIDDLEWARE = ["registry_project.middleware.RegistryMiddleware"]
+MIDDLEWARE = ["registry_project.middleware.RegistryMiddleware", "registry_project.browsers.BrowserMiddleware"]
+# What the protocol does without, the first one outermost.
+BROWSER_MIDDLEWARE = [
+    "registry_project.static_files.StaticFiles",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+HTTP_PREFIX = CONFIGURATION.http.prefix
+
+# Browsers: a cookie's name says what it may be trusted with ("Cookies: HTTP State Management Mechanism", prefixes).
+_secure = CONFIGURATION.http.is_https
+_cookie = "lading-" if not _secure else "__Host-lading-" if HTTP_PREFIX == "/" else "__Secure-lading-"
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_cookie}session", f"{_cookie}csrf"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _secure
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = HTTP_PREFIX
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "registry_project.browsers.csrf_failure"
+if CONFIGURATION.http.host:
+    # Behind a proxy that ends TLS this, and not what arrives, is what browsers call us.
+    CSRF_TRUSTED_ORIGINS = ["{0.scheme}://{0.netloc}".format(urlsplit(CONFIGURATION.http.host))]
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = f"{HTTP_PREFIX}static/"
+STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.AppDirectoriesFinder"]
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.RegistryAuthentication"],
     "UNAUTHENTICATED_USER": None,
     "UNAUTHENTICATED_TOKEN": None,
+    "DEFAULT_SCHEMA_CLASS": "registry_project.openapi.EndpointSchema",
 }
+SPECTACULAR_SETTINGS = spectacular_settings(HTTP_PREFIX, SESSION_COOKIE_NAME)
 
 DATABASES = {
     "default": django_database(
@@ -63,7 +113,7 @@ DATABASES = {
 }
 STORAGES = {
     "blobs": django_storage(CONFIGURATION.storage),
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": "registry_project.static_files.HashedFiles"},
 }
 LOGGING = logging_settings(CONFIGURATION.log)
 LOGGING_CONFIG = "logging.config.dictConfig"
@@ -79,7 +129,6 @@ LIMITS = CONFIGURATION.limits
 TRUSTED_PROXIES = tuple(ip_network(text) for text in CONFIGURATION.web.proxies)
 TEAM_CREATION = CONFIGURATION.teams.creation
 TEAM_QUOTA = CONFIGURATION.teams.quota
-HTTP_PREFIX = CONFIGURATION.http.prefix
 _origin = "" if CONFIGURATION.http.relativeurls or not CONFIGURATION.http.host else CONFIGURATION.http.host
 PUBLIC_BASE = f"{_origin}{HTTP_PREFIX}".rstrip("/")
 RESPONSE_HEADERS = {name: ", ".join(values) for name, values in CONFIGURATION.http.headers.items()}

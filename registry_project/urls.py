@@ -1,15 +1,24 @@
 """The routes, each name read greedily from the right: `x/manifests/y` and `foo/tags` are legal names."""
 
 from django.conf import settings
-from django.urls import re_path
+from django.urls import include, path, re_path
 
 from blobs.api.views import BlobUploadsView, BlobUploadView, BlobView
 from oci.views import UnroutedView
-from registry_project.views import alive, bad_request, failed, metrics, not_found, ready, root
+from registry_project import endpoints
+from registry_project.description import SchemaView, docs
+from registry_project.views import alive, bad_request, failed, forbidden, metrics, not_found, ready, root
 from repositories.api.views import BaseView, CatalogView, ManifestView, ReferrersView, TagsView
 
 _V2 = settings.HTTP_PREFIX.lstrip("/") + "v2"
+_API = settings.HTTP_PREFIX.lstrip("/") + "api/"
 _NAME = r"(?P<name>.+)"
+
+# Each app's `api.urls` is included here; the paths are fixed by docs/api.md.
+_management = [
+    path("schema", SchemaView.as_view(), name="schema"),
+    path("docs", docs, name="docs"),
+]
 
 # The names are those of Distribution's routes, which its metrics carry as `handler`.
 urlpatterns = [
@@ -24,11 +33,14 @@ urlpatterns = [
     re_path(rf"^{_V2}/{_NAME}/tags/list$", TagsView.as_view(), name="tags"),
     re_path(rf"^{_V2}/{_NAME}/referrers/(?P<digest>[^/]+)$", ReferrersView.as_view(), name="referrers"),
     re_path(rf"^{_V2}/", UnroutedView.as_view(), name="unrouted"),
+    path(f"{_API}v1/", include(_management)),
+    re_path(rf"^{_API}", endpoints.UnroutedView.as_view(), name="unrouted"),
     re_path(r"^healthz$", alive, name="alive"),
     re_path(r"^readyz$", ready, name="ready"),
     re_path(r"^metrics$", metrics, name="metrics"),
     re_path(r"^$", root, name="root"),
 ]
 handler400 = bad_request
+handler403 = forbidden
 handler404 = not_found
 handler500 = failed

@@ -8,7 +8,9 @@ from blobs.storage import get_store
 from oci.errors import OCIError, RouteUnknown
 from oci.views import render_error
 from registry_project import metrics as prometheus
+from registry_project.browsers import is_management
 from registry_project.monitor import monitor
+from registry_project.problems import BadRequest, Forbidden, NotFound, Problem, render_problem
 
 # Who comes through a proxy on this machine is somewhere else.
 _FORWARDED = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP")
@@ -52,16 +54,28 @@ def metrics(request: HttpRequest) -> HttpResponse:
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _is_protocol(request):
         return render_error(RouteUnknown())
+    if is_management(request):
+        return render_problem(NotFound("There is no such endpoint."), request)
     return HttpResponse("There is no such page.\n", status=404, content_type="text/plain; charset=utf-8")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_management(request):
+        return render_problem(BadRequest(), request)
     return HttpResponse("The request cannot be understood.\n", status=400, content_type="text/plain; charset=utf-8")
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_management(request):
+        return render_problem(Forbidden(), request)
+    return HttpResponse("You may not do this.\n", status=403, content_type="text/plain; charset=utf-8")
 
 
 def failed(request: HttpRequest) -> HttpResponse:
     if _is_protocol(request):
         return render_error(OCIError())
+    if is_management(request):
+        return render_problem(Problem(), request)
     return HttpResponse(
         "The registry failed; its log says why.\n", status=500, content_type="text/plain; charset=utf-8"
     )

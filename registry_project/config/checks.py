@@ -9,7 +9,7 @@ from registry_project.config.auth import Lading
 from registry_project.config.configuration import Configuration
 from registry_project.config.database import django_database
 from registry_project.config.errors import ConfigurationError, Mistake
-from registry_project.config.http import parse_listen
+from registry_project.config.http import SHORTEST_SECRET, parse_listen
 from registry_project.config.middleware import StorageMiddleware
 from registry_project.config.storage import DRIVERS, FUTURE_DRIVERS, GONE_DRIVERS
 
@@ -129,6 +129,8 @@ def _http(config: Configuration) -> Iterator[Finding]:
             yield ("http", "addr"), str(error)
     elif not http.addr or http.addr == "127.0.0.1:5000":
         yield ("http", "addr"), "expected the path of the socket, since http.net is unix"
+    if http.secret is not None and len(http.secret.strip()) < SHORTEST_SECRET:
+        yield ("http", "secret"), f"expected at least {SHORTEST_SECRET} characters; without the key one is made"
     if (tls.certificate is None) != (tls.key is None):
         given, missing = ("certificate", "key") if tls.key is None else ("key", "certificate")
         yield ("http", "tls", given), f"expected http.tls.{missing} as well"

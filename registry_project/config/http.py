@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from registry_project.config.section import Ignored, KeepCase, Secret, Section
 from registry_project.config.values import AbsolutePath, Duration, Flag, Headers, Text, WebAddress, parse_text
 
+SHORTEST_SECRET = 16
 ADDRESS_EXPECTED = "expected host:port, such as 127.0.0.1:5000, or :5000 for all addresses"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -172,10 +173,9 @@ class HttpSection(Section):
     """Address that clients use, such as `https://registry.example.org`; unset, `Location` and `Link` are relative."""
     prefix: Annotated[str, BeforeValidator(_prefix)] = "/"
     """Path before `/v2/`, such as `/registry/`."""
-    secret: Annotated[
-        Text, Secret(), Ignored("the state of an upload is in the database, so replicas need no shared secret")
-    ] = Field(default="", repr=False)
-    """Distribution's key for the state of an upload."""
+    secret: Annotated[Text | None, Secret()] = Field(default=None, repr=False)
+    """Key that signs the sessions of browsers, at least 16 characters; the same on every server. Unset, one is made and
+    kept beside the SQLite file or in the root directory, or else made anew at each start."""
     relativeurls: Flag = False
     """`true` answers with `Location` headers without scheme and host."""
     draintimeout: Duration = timedelta(seconds=30)
@@ -190,6 +190,11 @@ class HttpSection(Section):
     """HTTP/2 without TLS."""
     debug: Debug = Debug()
     """Debug listener."""
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers come by TLS, ours or that of a proxy before it."""
+        return self.tls.certificate is not None or (self.host or "").lower().startswith("https:")
 
     @property
     def listen(self) -> Listen | None:

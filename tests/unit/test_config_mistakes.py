@@ -245,7 +245,7 @@ def test_the_model_s_own_text_shows_no_secret():
         None,
         {
             "REGISTRY_DATABASE_URL": "postgres://user:hunter2@db/name",
-            "REGISTRY_HTTP_SECRET": "hunter2",
+            "REGISTRY_HTTP_SECRET": "hunter2-hunter2-hunter2",
             "REGISTRY_REDIS_PASSWORD": "hunter2",
             "REGISTRY_ADMIN_PASSWORD": "hunter2",
             "REGISTRY_CELERY_BROKER": "redis://:hunter2@cache",
