@@ -18,6 +18,10 @@ _PROTOCOL = ("v2", "auth/token")
 _PROBES = ("/healthz", "/readyz", "/metrics")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
+_REFUSAL = (
+    "The request did not come from a page of this registry, or its CSRF token is missing or old: load the page again. "
+    "Behind a proxy that ends TLS, http.host must be the address in the browser."
+)
 # No page has scripts or styles of its own, only files.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -81,27 +85,19 @@ def check_origin(request: HttpRequest) -> None:
 
     Views of the management API are exempt from Django's check, because scripts have no token. Whoever comes with a
     session must have one. A browser adds a password that it remembers to any site's request, so what says that it
-    comes from elsewhere is refused as well, whatever it carries.
+    comes from elsewhere is refused as well. No browser adds a bearer token by itself.
     """
-    if request.method in _SAFE:
+    authorization = request.META.get("HTTP_AUTHORIZATION", "")
+    if request.method in _SAFE or authorization[:7].lower() == "bearer ":
         return
-    by_session = settings.SESSION_COOKIE_NAME in request.COOKIES and "HTTP_AUTHORIZATION" not in request.META
-    if not by_session and "HTTP_ORIGIN" not in request.META:
-        return
-    check = _Check(lambda _: HttpResponse())
-    if by_session:
+    check: Any = _Check(lambda _: HttpResponse())
+    if settings.SESSION_COOKIE_NAME in request.COOKIES and not authorization:
         check.process_request(request)
-        reason: Any = check.process_view(request, lambda *_: HttpResponse(), (), {})
+        refused = check.process_view(request, lambda _: HttpResponse(), (), {}) is not None
     else:
-        reason = None if check._origin_verified(request) else f"the origin {request.META['HTTP_ORIGIN'][:100]!r}"  # type: ignore[attr-defined]
-    if reason:
+        refused = "HTTP_ORIGIN" in request.META and not check._origin_verified(request)
+    if refused:
         raise Forbidden(_REFUSAL)
-
-
-_REFUSAL = (
-    "The request did not come from a page of this registry, or its CSRF token is missing or old: load the page again. "
-    "Behind a proxy that ends TLS, http.host must be the address in the browser."
-)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -34,7 +34,7 @@ class EndpointSchema(AutoSchema):
         return {**super()._get_response_bodies(direction), "default": {"$ref": "#/components/responses/Problem"}}
 
 
-@extend_schema_field({"type": ["string", "null"], "format": "uri-reference"})
+@extend_schema_field({"type": "string", "format": "uri-reference"})
 class _NextField(serializers.CharField):
     """The address of the next page, null on the last."""
 

@@ -19,10 +19,7 @@ _DIGITS = 12
 class HashedFiles(StaticFilesStorage):
     def url(self, name: str | None) -> str:
         """The address of a file; raises ValueError for one that no package has."""
-        path = finders.find(name or "")
-        if not path:
-            raise ValueError(f"there is no static file {name!r}")
-        return super().url(_hashed(str(name), str(path)))
+        return super().url(_found(name or ""))
 
 
 class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
@@ -32,6 +29,13 @@ class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
 
 
 @cache
+def _found(name: str) -> str:
+    path = finders.find(name)
+    if not path:
+        raise ValueError(f"there is no static file {name!r}")
+    return _hashed(name, str(path))
+
+
 def _hashed(name: str, path: str) -> str:
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:_DIGITS]
     plain = PurePosixPath(name)

@@ -1,5 +1,8 @@
 """Endpoints that exist in tests alone, to try what all endpoints of the management API share."""
 
+from django.contrib import messages
+from django.http import HttpResponse
+from django.middleware.csrf import get_token
 from django.urls import include, path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -59,6 +62,18 @@ class ProbesView(ManagementView):
         return Response(new.validated_data, status=201)
 
 
+def sign_in(request):
+    """Begin a session, as a sign-in does, and give a page with a form."""
+    request.session["who"] = "alice"
+    messages.info(request, "Welcome")
+    return HttpResponse(get_token(request))
+
+
+def form(request):
+    """A page of the console that is posted to."""
+    return HttpResponse(request.session.get("who", "nobody"))
+
+
 class ProbeView(ManagementView):
     authentication_classes = ()
 
@@ -75,6 +90,8 @@ class ProbeView(ManagementView):
 
 urlpatterns = [
     path("api/v1/probes", ProbesView.as_view(), name="probes"),
-    path("api/v1/probes/<slug>", ProbeView.as_view(), name="probe"),
+    path("api/v1/probes/<str:slug>", ProbeView.as_view(), name="probe"),
+    path("sign-in", sign_in),
+    path("form", form),
     path("", include(urls.urlpatterns)),
 ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-# Prints what each request of the command line got.
+TEXT = "text/plain; charset=utf-8"
+# Prints what each request of the command line got; COOKIE gives the cookies in place of the body.
 PROGRAM = """
 import json, sys
 import django
@@ -20,8 +22,11 @@ registry = Registry()
 answers = []
 for step in sys.argv[1:]:
     method, path, body = step.split(" ", 2)
+    if method == "COOKIE":
+        answers.append([200, {}, registry._client.get(path).cookies.output(header="").strip()])
+        continue
     answer = registry.request(method, path, body.encode())
-    answers.append([answer.status, dict(answer.headers), answer.body.decode()])
+    answers.append([answer.status, dict(answer.headers), answer.body.decode(errors="replace")])
 print(json.dumps(answers))
 """
 
@@ -154,3 +159,51 @@ def test_page_limits(configured):
     assert json.loads(answers[3][2])["tags"] == ["a", "b"]
     assert "n=2&last=b" in answers[3][1]["Link"]
     assert "Link" not in answers[4][1]
+
+
+PAGES = ("GET /registry/api/v1/docs ", "GET /registry/api/v1/nothing ", "GET /api/v1/docs ", "GET /registry/nothing ")
+
+
+def test_prefix_stands_before_the_management_api_and_its_files(configured):
+    docs, unknown, outside, page = configured(*PAGES, REGISTRY_HTTP_PREFIX="/registry/")
+    assert docs[0] == 200
+    files = re.findall(r'(?:src|href)="([^"]+)"', docs[2])
+    assert all(file.startswith("/registry/static/") for file in files[:-1])
+    assert files[-1] == "/registry/api/v1/schema"
+    assert (unknown[0], unknown[1]["Content-Type"]) == (404, "application/problem+json")
+    assert [(answer[0], answer[1]["Content-Type"]) for answer in (outside, page)] == [(404, TEXT)] * 2
+    answers = configured(*(f"GET {file} " for file in files), REGISTRY_HTTP_PREFIX="/registry/")
+    assert [status for status, _, _ in answers] == [200] * len(files)
+    assert list(json.loads(answers[-1][2])["paths"]) == ["/registry/api/v1/schema"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "name", "attributes"),
+    [
+        ({}, "lading-csrf", {"path=/"}),
+        ({"REGISTRY_HTTP_HOST": "http://registry.example.org"}, "lading-csrf", {"path=/"}),
+        ({"REGISTRY_HTTP_HOST": "https://registry.example.org"}, "__Host-lading-csrf", {"path=/", "secure"}),
+        (
+            {"REGISTRY_HTTP_TLS_CERTIFICATE": "/cert.pem", "REGISTRY_HTTP_TLS_KEY": "/key.pem"},
+            "__Host-lading-csrf",
+            {"path=/", "secure"},
+        ),
+        (
+            {"REGISTRY_HTTP_HOST": "https://registry.example.org", "REGISTRY_HTTP_PREFIX": "/registry/"},
+            "__Secure-lading-csrf",
+            {"path=/registry/", "secure"},
+        ),
+    ],
+    ids=["plain", "http", "proxy", "tls", "prefix"],
+)
+def test_cookies_are_as_safe_as_the_address_allows(configured, environ, name, attributes):
+    prefix = environ.get("REGISTRY_HTTP_PREFIX", "/")
+    ((_, _, cookie),) = configured(f"COOKIE {prefix}api/v1/docs ", **environ)
+    given, _, rest = cookie.partition("=")
+    found = {part.strip().lower() for part in rest.split(";")[1:]}
+    assert given == name
+    assert {part for part in found if not part.startswith(("expires", "max-age"))} == {
+        "httponly",
+        "samesite=lax",
+        *attributes,
+    }
