@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions as drf
 from rest_framework.settings import api_settings
 
-from oci.errors import OCIError
+from oci.errors import OCIError, Unauthorized
 from oci.views import database_refusal
 
 log = logging.getLogger("lading.api")
@@ -115,10 +115,17 @@ class Unavailable(Problem):
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
+# Conditions of the protocol that are no more than these, under other names.
+_GENERAL: dict[str, type[Problem]] = {"DENIED": Forbidden, "TOOMANYREQUESTS": TooManyRequests}
+
+
 def render_problem(error: Exception, request: HttpRequest) -> HttpResponse:
     """The one place where an exception becomes an answer."""
     if isinstance(error, OperationalError | InterfaceError):
         error = database_refusal(error)
+    if isinstance(error, Unauthorized):
+        # The protocol's challenge asks browsers to open a dialog, and names the host.
+        error = Unauthenticated(_reason(error))
     if isinstance(error, OCIError):
         document, status, headers = _protocol_document(error), error.status, error.headers
     else:
@@ -134,14 +141,21 @@ def render_problem(error: Exception, request: HttpRequest) -> HttpResponse:
 
 def _protocol_document(error: OCIError) -> dict[str, Any]:
     """A condition of the protocol, from a domain function that both APIs call; `context` is its detail."""
-    message = error.message[0].upper() + error.message[1:]
+    kind = _GENERAL.get(error.code)
+    title = error.message[0].upper() + error.message[1:]
     document = {
-        "type": f"/problems/{error.code.lower().replace('_', '-')}",
-        "title": message,
+        "type": f"/problems/{kind.slug if kind else error.code.lower().replace('_', '-')}",
+        "title": kind.title if kind else title,
         "status": error.status,
-        "detail": f"{message}.",
+        "detail": _reason(error) or f"{title}.",
     }
     return document if error.detail is None else {**document, "context": error.detail}
+
+
+def _reason(error: OCIError) -> str:
+    """The reason in the detail, as a sentence; empty where there is none."""
+    reason = error.detail.get("reason") if isinstance(error.detail, Mapping) else None
+    return f"{str(reason)[:1].upper()}{str(reason)[1:]}." if reason else ""
 
 
 def _as_problem(error: Exception) -> Problem:

@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
 
-from oci.errors import NameUnknown, StorageFull
+from oci.errors import Denied, NameUnknown, StorageFull, TooManyRequests, Unauthorized
 from registry_project import problems
 from tests.api.test_errors import refusal
 
@@ -80,6 +80,9 @@ CASES = [
     (refusal("secret", sqlstate="53100"), 507, "unavailable"),
     (StorageFull(), 507, "unavailable"),
     (NameUnknown({"name": "a/b"}), 404, "name-unknown"),
+    (Denied({"reason": "only owners may"}), 403, "forbidden"),
+    (Unauthorized(headers={"WWW-Authenticate": 'Basic realm="evil.example"'}), 401, "unauthenticated"),
+    (TooManyRequests(retry_after=3), 429, "too-many-requests"),
     (Http404("secret"), 404, "not-found"),
     (PermissionDenied(), 403, "forbidden"),
     (SuspiciousOperation("too many"), 400, "bad-request"),
@@ -109,7 +112,7 @@ def test_whatever_is_raised_leaves_as_a_problem(registry, monkeypatch, caplog, e
     assert document["detail"].endswith(".") or "odd" in document["detail"] or document["detail"] == "too many"
     assert "secret" not in answer.body.decode()
     assert ("Traceback" in caplog.text) == (status == 500)
-    assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+    assert answer.headers.get("WWW-Authenticate") == ('Bearer realm="lading"' if status == 401 else None)
     assert ("Retry-After" in answer.headers) == (status in {429, 503})
     assert ("Allow" in answer.headers) == (status == 405)
 
