@@ -99,10 +99,11 @@ class BlobStore(ABC):
 
     @abstractmethod
     def seal(self, key: str, *, size: int, state: State) -> bool:
-        """Make the key's `size` bytes complete, durably; sealing twice is harmless.
+        """Make the key's `size` bytes complete, durably; sealing twice is harmless, and never changes what is sealed.
 
         False when so many bytes are there but the storage cannot tell whether they are those that were written, as
-        after a lost answer: then their digest has to be verified. Raises BytesMissing.
+        after a lost answer: then their digest has to be verified. Raises BytesMissing, also for a key that is sealed
+        with another size, and WriterBusy while another writer is at it.
         """
 
     @abstractmethod

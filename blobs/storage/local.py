@@ -56,14 +56,15 @@ class LocalBlobStore(BlobStore):
     def seal(self, key: str, *, size: int, state: State) -> bool:
         path = self._path(key)
         with _refusals():
-            if self.size(key) != size:
-                self._cut(key, size)
+            if not path.exists():
+                _give_final_name(path, size)
             try:
-                # The bytes are durable since `write`; here it is their name that must be.
-                _partial_path(path).rename(path)
+                sealed = path.stat().st_size
             except FileNotFoundError:
-                if not path.exists():
-                    raise BytesMissing({"reason": "nothing was written"}) from None
+                raise BytesMissing({"reason": "nothing was written"}) from None
+            if sealed != size:
+                # Perhaps a blob by now, of a request that did not hear its answer: it stays as it is.
+                raise BytesMissing({"reason": f"{sealed} bytes of this upload were sealed, not {size}"})
             _sync_folder(path.parent)
         return True
 
@@ -106,18 +107,6 @@ class LocalBlobStore(BlobStore):
             probe = self._root / ".writable"
             probe.touch()
 
-    def _cut(self, key: str, size: int) -> None:
-        """Drop what a request wrote that was never acknowledged; raises BytesMissing when less is there."""
-        stored = self.size(key)
-        if stored is None or stored < size:
-            raise BytesMissing({"reason": f"fewer than {size} bytes of this upload are stored"})
-        partial = self._open_partial(key)
-        try:
-            os.ftruncate(partial, size)
-            os.fsync(partial)
-        finally:
-            os.close(partial)
-
     def _path(self, key: str) -> Path:
         path = self._root / key
         if ".." in path.parts or not path.is_relative_to(self._root):
@@ -125,19 +114,9 @@ class LocalBlobStore(BlobStore):
         return path
 
     def _open_partial(self, key: str) -> int:
-        """Open the key for writing, and keep other writers out: one that was thought dead may come back to life."""
         path = self._path(key)
         _make_folder(path.parent)
-        partial = _partial_path(path)
-        if path.exists():
-            path.rename(partial)  # Sealed by a request whose transaction failed.
-        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise WriterBusy from error
-        return descriptor
+        return _open_alone(_partial_path(path), os.O_CREAT)
 
 
 class _FileRange(ByteStream):
@@ -162,6 +141,39 @@ class _FileRange(ByteStream):
 
     def close(self) -> None:
         self._file.close()
+
+
+def _open_alone(partial: Path, flags: int = 0) -> int:
+    """Open a file for writing, and keep other writers out: one that was thought dead may come back to life."""
+    descriptor = os.open(partial, os.O_RDWR | os.O_CLOEXEC | flags, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise WriterBusy from error
+    return descriptor
+
+
+def _give_final_name(path: Path, size: int) -> None:
+    """Rename the partial file, without what was never acknowledged; nothing where there is none or no more."""
+    partial = _partial_path(path)
+    try:
+        descriptor = _open_alone(partial)
+    except FileNotFoundError:
+        return
+    try:
+        if path.exists() or not _is_file_at(descriptor, partial):
+            return  # Sealed while we opened it.
+        # The bytes are durable since `write`; here it is their name that must be.
+        written = os.fstat(descriptor).st_size
+        if written < size:
+            raise BytesMissing({"reason": f"fewer than {size} bytes of this upload are stored"})
+        if written > size:
+            os.ftruncate(descriptor, size)
+            os.fsync(descriptor)
+        partial.rename(path)
+    finally:
+        os.close(descriptor)
 
 
 def _append(descriptor: int, chunks: Iterable[bytes], offset: int) -> int:

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import chain, repeat
 
 import pytest
@@ -166,6 +167,27 @@ def test_sealing_twice_is_harmless(store, upload):
     assert read(store, upload.key) == b"abc"
 
 
+@pytest.mark.parametrize("size", [0, 3, len(CONTENT) - 1, len(CONTENT) + 1])
+def test_what_is_sealed_with_another_size_is_refused_and_stays(store, upload, size):
+    upload.write(CONTENT).seal()
+    with pytest.raises(BytesMissing):
+        store.seal(upload.key, size=size, state=upload.state)
+    assert read(store, upload.key) == CONTENT
+    assert listed(store) == {upload.key: (len(CONTENT), True)}
+
+
+def test_session_that_missed_its_end_cannot_cut_what_was_sealed(store, upload):
+    """The request that wrote the end sealed it too, and then its transaction failed: the row knows only the first."""
+    upload.write(*repeat(CONTENT, 24))
+    row = upload.row
+    upload.write(*repeat(CONTENT, 24)).seal()
+    sealed = upload.key
+    upload.row = row
+    with pytest.raises(BytesMissing):
+        upload.seal()
+    assert (upload.key, read(store, sealed)) == (sealed, CONTENT * 48)
+
+
 def test_sealing_after_the_bytes_are_gone_is_refused(store, upload):
     upload.write(b"abc").seal()
     store.delete(upload.key)
@@ -281,6 +303,24 @@ def test_two_writers_of_one_key_do_not_mix(store, key):
     written = store.write(key, chunks(), offset=0, state={})
     assert len(refused) == 1
     store.seal(key, size=written.size, state=written.state)
+    assert read(store, key) == b"onetwo"
+
+
+@pytest.mark.usefixtures("local_only")
+def test_nothing_is_sealed_under_a_writer(store, key):
+    sealed = []
+
+    def chunks():
+        for chunk in (b"t", b"wo"):
+            with suppress(WriterBusy):
+                store.seal(key, size=3, state={})
+                sealed.append(chunk)
+            yield chunk
+
+    store.write(key, [b"one"], offset=0, state={})
+    store.write(key, chunks(), offset=3, state={})
+    assert sealed == []
+    store.seal(key, size=6, state={})
     assert read(store, key) == b"onetwo"
 
 

@@ -141,6 +141,16 @@ def test_sealed_bytes_are_never_written_again(store, key):
     assert b"".join(store.open_range(key, 0, len(CONTENT))) == CONTENT
 
 
+def test_partial_file_beside_sealed_bytes_never_replaces_them(store, key, tmp_path):
+    """A writer that came between the sealing's rename and its own look leaves one."""
+    store.seal(key, size=len(CONTENT), state={})
+    (tmp_path / "root" / f"{key}.partial").write_bytes(b"x" * len(CONTENT))
+    store.seal(key, size=len(CONTENT), state={})
+    assert b"".join(store.open_range(key, 0, len(CONTENT))) == CONTENT
+    store.delete(key)
+    assert list(store.objects()) == []
+
+
 def test_file_cut_short_behind_our_back_raises_at_the_end(store, key, tmp_path):
     store.seal(key, size=len(CONTENT), state={})
     os.truncate(tmp_path / "root" / key, 4)
