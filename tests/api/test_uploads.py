@@ -89,7 +89,7 @@ def test_status_bears_a_query(registry, location, query):
     assert registry.get(location + query).status == 204
 
 
-@pytest.mark.parametrize("content_range", ["500-999", "0-299", "299-999", "301-999"])
+@pytest.mark.parametrize("content_range", ["500-999", "0-299", "299-999", "301-999", "9" * 30 + "-" + "9" * 31])
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
 def test_chunk_out_of_order_is_416_and_the_session_lives(registry, location, content_range, method):
     registry.patch(location, CONTENT[:300])
@@ -104,9 +104,7 @@ def test_chunk_out_of_order_is_416_and_the_session_lives(registry, location, con
     assert registry.put(f"{location}?digest={digest_of(CONTENT)}").status == 201
 
 
-@pytest.mark.parametrize(
-    "content_range", ["abc", "1", "-5", "5-", "0-9-9", "bytes", "0 - 9", "0x0-0x9", "9" * 30 + "-1"]
-)
+@pytest.mark.parametrize("content_range", ["abc", "1", "-5", "5-", "0-9-9", "bytes", "0 - 9", "0x0-0x9"])
 def test_content_range_that_cannot_be_read_is_400(registry, location, content_range):
     answer = registry.patch(location, CONTENT[:10], Content_Range=content_range)
     assert (answer.status, answer.codes) == (400, ["BLOB_UPLOAD_INVALID"])
