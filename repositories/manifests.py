@@ -52,8 +52,9 @@ def put_manifest(
             raise DigestMismatch({"expected": str(reference), "actual": str(digest)})
     else:
         digest, tags = Digest.of(payload), (reference, *tags)
-    _store(repository_id, principal, digest, tuple(tags), payload, document)
-    return PushedManifest(digest, document.subject, tuple(tags))
+    tags = tuple(dict.fromkeys(tags))
+    _store(repository_id, principal, digest, tags, payload, document)
+    return PushedManifest(digest, document.subject, tags)
 
 
 @retried

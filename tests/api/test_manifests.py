@@ -155,6 +155,13 @@ def test_tag_parameters_name_a_manifest_many_times(registry):
     assert {registry.head(f"{MANIFESTS}/{name}").headers["Docker-Content-Digest"] for name in names} == {digest}
 
 
+def test_tag_that_is_named_twice_is_told_once(registry):
+    registry.push_blob(b"{}")
+    digest = digest_of(encode(image_manifest()))
+    answer = registry.put_manifest(image_manifest(), f"{digest}?tag=b&tag=a&tag=b")
+    assert (answer.status, answer.headers["OCI-Tag"]) == (201, "b, a")
+
+
 def test_invalid_tag_parameter_stores_nothing(registry):
     registry.push_blob(b"{}")
     answer = registry.put_manifest(image_manifest(), f"{digest_of(encode(image_manifest()))}?tag=good&tag=b%20d")
