@@ -56,7 +56,40 @@ def name_page(path: str, field: str, names: list[str], limit: int | None, **more
     return response
 
 
-def referrer_descriptor(manifest: Manifest) -> dict[str, object]:
+class ReferrersPage:
+    """An image index of referrers that is cut by its bytes; each descriptor is encoded once."""
+
+    _HEAD = f'{{"schemaVersion":2,"mediaType":"{media_types.OCI_INDEX}","manifests":['.encode()
+    _TAIL = b"]}"
+
+    def __init__(self) -> None:
+        self._descriptors: list[bytes] = []
+        self._size = len(self._HEAD) + len(self._TAIL)
+
+    def __len__(self) -> int:
+        return len(self._descriptors)
+
+    def take(self, manifest: Manifest) -> bool:
+        """Add a referrer; False when the page would be too large with it. The first always fits."""
+        encoded = json.dumps(_referrer_descriptor(manifest), separators=(",", ":")).encode()
+        size = self._size + len(encoded) + (1 if self._descriptors else 0)
+        if self._descriptors and size > REFERRERS_PAGE_BYTES:
+            return False
+        self._descriptors.append(encoded)
+        self._size = size
+        return True
+
+    def response(self, link: str | None, *, filtered: bool) -> HttpResponse:
+        content = b"".join((self._HEAD, b",".join(self._descriptors), self._TAIL))
+        response = HttpResponse(content, content_type=media_types.OCI_INDEX)
+        if filtered:
+            response["OCI-Filters-Applied"] = "artifactType"
+        if link:
+            response["Link"] = link
+        return response
+
+
+def _referrer_descriptor(manifest: Manifest) -> dict[str, object]:
     """A referrer as the list shows it (distribution-spec, "Listing Referrers")."""
     descriptor: dict[str, object] = {
         "mediaType": manifest.media_type,
@@ -69,13 +102,3 @@ def referrer_descriptor(manifest: Manifest) -> dict[str, object]:
     if manifest.annotations:
         descriptor["annotations"] = manifest.annotations
     return descriptor
-
-
-def referrers_index(descriptors: list[dict[str, object]], link: str | None, *, filtered: bool) -> HttpResponse:
-    index = {"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": descriptors}
-    response = HttpResponse(json.dumps(index), content_type=media_types.OCI_INDEX)
-    if filtered:
-        response["OCI-Filters-Applied"] = "artifactType"
-    if link:
-        response["Link"] = link
-    return response

@@ -1,7 +1,5 @@
 """Manifests, tag lists, referrers and the catalog (distribution-spec, end-1, 3, 7 to 9 and 12)."""
 
-import json
-
 from django.conf import settings
 from django.http import HttpResponse, JsonResponse
 from rest_framework.request import Request
@@ -19,13 +17,11 @@ from oci.views import OCIView, empty, request_body
 from registry_project.database import release_connection
 from repositories.access import authorise, authorise_catalog, authorise_entry, get_repository_id, obtain_repository_id
 from repositories.api.responses import (
-    REFERRERS_PAGE_BYTES,
+    ReferrersPage,
     manifest_content,
     manifest_created,
     manifest_not_modified,
     name_page,
-    referrer_descriptor,
-    referrers_index,
 )
 from repositories.catalog import list_readable_names
 from repositories.manifests import delete_manifest, put_manifest
@@ -123,21 +119,17 @@ class ReferrersView(OCIView):
         access = authorise(caller_of(request), Action.PULL, name)
         artifact_type = single(request, "artifactType") or ""
         limit = page_size(request, most=_REFERRERS_PAGE, default=_REFERRERS_PAGE)
-        descriptors: list[dict[str, object]] = []
-        size, last_id, more = 0, _after_id(request), False
+        page, last_id, more = ReferrersPage(), _after_id(request), False
         for referrer in list_referrers(access.name, digest, artifact_type=artifact_type, after_id=last_id):
-            descriptor = referrer_descriptor(referrer)
-            size += len(json.dumps(descriptor))
-            if len(descriptors) == limit or (descriptors and size > REFERRERS_PAGE_BYTES):
+            if len(page) == limit or not page.take(referrer):
                 more = True
                 break
-            descriptors.append(descriptor)
             last_id = referrer.pk
         parameters: dict[str, str | int] = {"last": last_id}
         parameters |= {"artifactType": artifact_type} if artifact_type else {}
         parameters |= {"n": limit or 0} if "n" in request.GET else {}
-        link = next_link(f"{name}/referrers/{digest}", **parameters) if more and descriptors else None
-        return referrers_index(descriptors, link, filtered=bool(artifact_type))
+        link = next_link(f"{name}/referrers/{digest}", **parameters) if more and len(page) else None
+        return page.response(link, filtered=bool(artifact_type))
 
 
 def _after_id(request: Request) -> int:

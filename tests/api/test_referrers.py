@@ -126,6 +126,17 @@ def test_pages_are_cut_by_bytes(registry, subject):
     assert all(size <= 4 * 1024 * 1024 for size, _ in pages)
 
 
+@pytest.mark.parametrize("text", ["x", "é", "\U0001f6a2"])
+def test_no_byte_of_a_page_goes_uncounted(registry, subject, monkeypatch, text):
+    """Between its first and its last byte: descriptors, what separates them, and what stands around them."""
+    monkeypatch.setattr("repositories.api.responses.REFERRERS_PAGE_BYTES", 2000)
+    pushed = [attach(registry, subject, number, annotations={"a": text * (number + 1)}) for number in range(24)]
+    pages = walk(registry, f"{PATH}/{subject.digest}")
+    assert [item["digest"] for _, page in pages for item in page] == [item.digest for item in pushed]
+    assert all(len(page) > 1 for _, page in pages[:-1])
+    assert max(size for size, _ in pages) <= 2000
+
+
 def test_one_referrer_larger_than_a_page_still_comes(registry, subject):
     big = attach(registry, subject, annotations={"big": "x" * (REFERRERS_PAGE_BYTES + 1000)})
     small = attach(registry, subject, 1)
