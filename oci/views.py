@@ -4,6 +4,7 @@ import logging
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
@@ -109,6 +110,12 @@ def close_if_unread(request: HttpRequest, response: HttpResponseBase) -> HttpRes
     if is_left_unread(request.META) and request.META.get("SERVER_PROTOCOL", "").startswith("HTTP/1"):
         response["Connection"] = "close"
     return response
+
+
+def is_protocol(request: HttpRequest) -> bool:
+    """Whether the path is that of the protocol: /v2 or below it, behind `http.prefix`."""
+    base = f"{settings.HTTP_PREFIX}v2"
+    return request.path_info == base or request.path_info.startswith(f"{base}/")
 
 
 def empty(status: int) -> HttpResponse:

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
 from oci.errors import Unavailable
-from oci.views import render_error
+from oci.views import is_protocol, render_error
 from registry_project.context import answering
 from registry_project.database import drop_broken_connections
 from registry_project.exchange import Exchange
@@ -19,7 +19,6 @@ _UNAVAILABLE = 503
 class RegistryMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
-        self._protocol = f"{settings.HTTP_PREFIX}v2"
         self._headers = dict(settings.RESPONSE_HEADERS)
         keep_figures()
         start_tracing()
@@ -42,7 +41,7 @@ class RegistryMiddleware:
         request.exchange.routed()  # type: ignore[attr-defined]
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        protocol = request.path_info.startswith(self._protocol)
+        protocol = is_protocol(request)
         if protocol and (problems := monitor().problems()):
             response: HttpResponseBase = render_error(Unavailable({"unhealthy": sorted(problems)}))
         else:

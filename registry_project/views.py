@@ -3,10 +3,11 @@
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
 
 from blobs.storage import get_store
 from oci.errors import OCIError, RouteUnknown
-from oci.views import render_error
+from oci.views import is_protocol, render_error
 from registry_project import metrics as prometheus
 from registry_project.browsers import is_management
 from registry_project.monitor import monitor
@@ -21,11 +22,13 @@ def root(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+@require_safe
 def alive(request: HttpRequest) -> HttpResponse:
     """The process answers; whatever else is down, restarting it would not help."""
     return JsonResponse({"status": "alive"})
 
 
+@require_safe
 def ready(request: HttpRequest) -> HttpResponse:
     """Whether requests should be sent here: the database, the storage and the configured checks."""
     problems = dict(monitor().problems())
@@ -52,7 +55,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _is_protocol(request):
+    if is_protocol(request):
         return render_error(RouteUnknown())
     if is_management(request):
         return render_problem(NotFound("There is no such endpoint."), request)
@@ -72,14 +75,10 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    if _is_protocol(request):
+    if is_protocol(request):
         return render_error(OCIError())
     if is_management(request):
         return render_problem(Problem(), request)
     return HttpResponse(
         "The registry failed; its log says why.\n", status=500, content_type="text/plain; charset=utf-8"
     )
-
-
-def _is_protocol(request: HttpRequest) -> bool:
-    return request.path_info.startswith(f"{settings.HTTP_PREFIX}v2")

@@ -60,7 +60,7 @@ def test_unrouted_path_is_404(registry, path, method, db):
     assert answer.headers["Docker-Distribution-Api-Version"] == "registry/2.0"
 
 
-@pytest.mark.parametrize("path", ["/v1/", "/v3/", "/nothing", "/favicon.ico"])
+@pytest.mark.parametrize("path", ["/v1/", "/v3/", "/v2x", "/v2x/", "/v2.0/", "/v2-/x", "/nothing", "/favicon.ico"])
 def test_path_outside_the_protocol_is_a_plain_404(registry, path):
     answer = registry.get(path)
     assert (answer.status, answer.headers["Content-Type"]) == (404, "text/plain; charset=utf-8")

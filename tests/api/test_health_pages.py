@@ -11,6 +11,19 @@ def test_alive_asks_nothing_of_anybody(registry):
     assert (answer.status, answer.json()) == (200, {"status": "alive"})
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
+def test_pages_can_only_be_read(registry, path, method):
+    answer = registry.request(method, path)
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_pages_answer_head(registry, path):
+    assert registry.head(path).status == 200
+
+
 def test_root_answers_load_balancers(registry):
     assert (registry.get("/").status, registry.get("/").body) == (200, b"")
 
