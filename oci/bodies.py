@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
-from oci.errors import ManifestTooLarge, ParameterInvalid, SizeInvalid
+from oci.errors import ManifestTooLarge, ParameterInvalid, SizeInvalid, TransferCodingUnknown
 
 log = logging.getLogger("lading.oci")
 
@@ -65,6 +65,13 @@ class RequestBody:
         return bytes(content)
 
 
+def check_transfer_coding(environ: Mapping[str, Any]) -> None:
+    """Raise TransferCodingUnknown for any but chunked alone: the server undoes no other (RFC 9112, 6.1)."""
+    coding = environ.get("HTTP_TRANSFER_ENCODING")
+    if coding is not None and coding.strip().lower() != "chunked":
+        raise TransferCodingUnknown({"transfer_encoding": coding[:100]})
+
+
 def is_left_unread(environ: Mapping[str, Any]) -> bool:
     """Whether the client may still be sending a body that nobody is going to read."""
     body: RequestBody | None = environ.get(_READ_BY)
@@ -80,5 +87,4 @@ def _declared_length(environ: Mapping[str, Any]) -> int | None:
             raise ParameterInvalid({"header": "Content-Length", "value": declared})
         return int(declared)
     # HTTP/2 needs neither a length nor a transfer coding for a body.
-    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
-    return None if chunked or environ.get("SERVER_PROTOCOL", "").startswith("HTTP/2") else 0
+    return None if "HTTP_TRANSFER_ENCODING" in environ or environ.get("SERVER_PROTOCOL", "").startswith("HTTP/2") else 0

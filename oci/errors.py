@@ -142,6 +142,10 @@ class StorageFull(OCIError):
     code, status, message = "UNAVAILABLE", 507, "the registry has no space left for this content"
 
 
+class TransferCodingUnknown(OCIError):
+    code, status, message = "UNSUPPORTED", 501, "the registry knows no transfer coding but chunked"
+
+
 class Unavailable(OCIError):
     code, status, message = "UNAVAILABLE", 503, "the registry cannot serve this request at the moment"
 

@@ -13,7 +13,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from oci.bodies import RequestBody, is_left_unread
+from oci.bodies import RequestBody, check_transfer_coding, is_left_unread
 from oci.digests import Digest
 from oci.errors import (
     BlobUploadUnknown,
@@ -76,6 +76,7 @@ class OCIView(APIView):
 
     def _answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
+            check_transfer_coding(request.META)
             parsed = {key: _PATH_PARSERS[key](value) for key, value in kwargs.items()}
         except TagInvalid as error:
             # No manifest can have such a tag, so asking for it finds none; only a push has made a mistake.

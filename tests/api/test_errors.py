@@ -188,6 +188,21 @@ def test_content_length_that_is_no_number_is_refused(registry, value, db):
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize("coding", ["gzip, chunked", "gzip", "chunked, gzip", "chunked, chunked", "identity", "x"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v2/"),
+        ("PUT", f"/v2/{NAME}/manifests/latest"),
+        ("POST", f"/v2/{NAME}/blobs/uploads/"),
+        ("PATCH", f"/v2/{NAME}/blobs/uploads/{SESSION}"),
+    ],
+)
+def test_transfer_coding_that_nobody_would_undo_is_501(registry, method, path, coding, db):
+    answer = registry.request(method, path, b"x", Transfer_Encoding=coding)
+    assert (answer.status, answer.codes) == (501, ["UNSUPPORTED"])
+
+
 @pytest.mark.parametrize("field", ["Location", "Link"])
 def test_host_header_never_shows_in_an_address(registry, field, db):
     registry.push_image("a")

@@ -143,6 +143,22 @@ def test_a_length_beside_a_transfer_coding_smuggles_nothing(client, name, order)
         assert connection.read_to_end() == b""
 
 
+@pytest.mark.parametrize(
+    "codings", [["gzip, chunked"], ["gzip", "chunked"], ["chunked", "chunked"], ["deflate"]], ids=" then ".join
+)
+def test_a_transfer_coding_but_chunked_alone_is_refused_and_ends_the_connection(client, name, codings):
+    location = client.start_upload(name)
+    headers = "".join(f"Transfer-Encoding: {coding}\r\n" for coding in codings)
+    with client.raw() as connection:
+        request = f"PATCH {location} HTTP/1.1\r\nHost: a\r\n{headers}\r\n".encode()
+        connection.send(request + chunk(b"abc") + LAST_CHUNK)
+        answer = connection.read_answer("PATCH")
+        assert answer.status in {400, 501}, answer
+        assert answer.body == b"" or answer.codes == ["UNSUPPORTED"]
+        assert connection.read_to_end() == b""
+    assert client.offset(location) == "0-0"
+
+
 def test_two_different_lengths_are_refused(client, name):
     location = client.start_upload(name)
     with client.raw() as connection:

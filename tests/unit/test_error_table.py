@@ -29,7 +29,7 @@ SPECIFIED = {
     "SIZE_INVALID": {400},
     "UNAUTHORIZED": {401},
     "DENIED": {403},
-    "UNSUPPORTED": {400, 404, 405},
+    "UNSUPPORTED": {400, 404, 405, 501},
     "TOOMANYREQUESTS": {429},
 }
 # Codes that Distribution added and that clients know from there.
