@@ -88,13 +88,14 @@ class Claim:
     def move(self, key: str, written: Written) -> None:
         """Go on under another key, which the outbox has named so far; the old one takes its place there."""
         with writing():
-            StorageDeletion.objects.filter(storage_key=key).delete()
-            # The request that sealed the old key may still be at it.
-            discard_bytes(storage_key=self.key, size=self.upload.offset, not_before=timezone.now() + CLAIM)
+            # First of all: who cancelled, purged or took over the session meanwhile has named the old key.
             if not self.own().update(
                 storage_key=key, offset=written.size, storage_state=dict(written.state), digest=""
             ):
                 raise BlobUploadUnknown({"session": str(self.upload.id)})
+            StorageDeletion.objects.filter(storage_key=key).delete()
+            # The request that sealed the old key may still be at it.
+            discard_bytes(storage_key=self.key, size=self.upload.offset, not_before=timezone.now() + CLAIM)
         self.key = key
         self.upload.storage_key = key
 

@@ -41,6 +41,22 @@ def test_second_writer_is_told_to_come_back(registry, location):
     assert registry.put(f"{location}?digest={digest_of(CONTENT)}").status == 201
 
 
+def test_session_cancelled_while_its_bytes_move_to_another_key_is_gone(registry, location, store):
+    """They move because they were sealed by a request whose transaction failed."""
+    registry.patch(location, CONTENT)
+    upload = UploadSession.objects.get()
+    store.seal(upload.storage_key, size=upload.offset, state=upload.storage_state)
+
+    def cancel():
+        assert registry.delete(location).status == 204
+        return b""
+
+    answer = registry.patch(location, Body(b"more", cancel), chunked=True)
+    assert (answer.status, answer.codes) == (404, ["BLOB_UPLOAD_UNKNOWN"])
+    assert not UploadSession.objects.exists()
+    assert_every_byte_is_named_once(store)
+
+
 def test_session_cancelled_under_a_writer_is_gone_for_it(registry, location, store):
     def cancel():
         assert registry.delete(location).status == 204
