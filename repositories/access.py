@@ -1,18 +1,24 @@
 """The one gate: from a caller, an action and a name to the right to go on."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.conf import settings
+from django.db import DatabaseError, IntegrityError, connection
 
 from accounts.callers import Caller
 from accounts.challenges import CATALOG_SCOPE, INSUFFICIENT_SCOPE, repository_scope
 from accounts.models import Team
 from accounts.rights import Action, Credential, Principal, Role, decide, role_in
 from accounts.standing import KnownRepository
-from oci.errors import NameUnknown, Unsupported
+from oci.errors import NameUnknown, Unavailable, Unsupported
 from oci.names import RepositoryName
+from registry_project.database import retried, writing
 from repositories.models import Repository
+
+Pushed = TypeVar("Pushed")
 
 _READING = {"Allow": "GET, HEAD"}
 
@@ -88,6 +94,45 @@ def get_repository_id(access: Access) -> int:
     if repository_id is None:
         raise NameUnknown({"name": access.name.text})
     return repository_id
+
+
+def push_into(access: Access, write: Callable[[int], Pushed]) -> Pushed:
+    """Run `write`, one transaction, with the repository's id; a repository that it is the first to push to stays
+    only if the write is accepted.
+    """
+    repository_id = access.known.id or _find_id(access.name)
+    if repository_id is None:
+        return _push_first(access, write)
+    try:
+        return write(repository_id)
+    except (NameUnknown, IntegrityError) as error:
+        if _find_id(access.name) == repository_id:
+            raise
+        # Whether it may be made anew, the right that was granted does not say; the next request asks.
+        raise Unavailable({"reason": "the repository went meanwhile"}) from error
+
+
+@retried
+def _push_first(access: Access, write: Callable[[int], Pushed]) -> Pushed:
+    with writing():
+        return write(obtain_repository_id(access))
+
+
+@contextmanager
+def repository_on_trial(access: Access) -> Iterator[int]:
+    """As `push_into`, for a push whose bytes come between its transactions."""
+    repository_id = access.known.id or _find_id(access.name)
+    if repository_id is not None:
+        yield repository_id
+        return
+    repository_id = obtain_repository_id(access)
+    try:
+        yield repository_id
+    except Exception:
+        # Foreign keys refuse it when another push came meanwhile; and a row that stays harms nobody.
+        with suppress(DatabaseError), writing(), connection.cursor() as cursor:
+            cursor.execute("DELETE FROM repositories_repository WHERE id = %s", [repository_id])
+        raise
 
 
 def obtain_repository_id(access: Access) -> int:

@@ -30,7 +30,7 @@ from oci.names import RepositoryName
 from oci.parameters import matches_etag, single
 from oci.ranges import parse_content_range, parse_range
 from oci.views import OCIView, empty, request_body
-from repositories.access import Access, authorise, find_readable, get_repository_id, obtain_repository_id
+from repositories.access import Access, authorise, find_readable, get_repository_id, push_into, repository_on_trial
 from repositories.contents import unlink_blob
 
 
@@ -68,19 +68,26 @@ class BlobUploadsView(OCIView):
 
     def post(self, request: Request, name: RepositoryName) -> HttpResponse:
         access = authorise(caller_of(request), Action.PUSH, name)
-        repository_id = obtain_repository_id(access)
-        mount = single(request, "mount")
-        if mount and _mounted(request, access, repository_id, Digest.parse(mount)):
-            return blob_created(name, Digest.parse(mount))
-        owner = UploadOwner(repository_id, access.principal.name)
-        digest = single(request, "digest")
-        if digest is not None:
-            parsed = Digest.parse(digest)
-            uploads.upload_blob(owner=owner, digest=parsed, body=request_body(request))
-            return blob_created(name, parsed)
+        mounted, named = single(request, "mount"), single(request, "digest")
+        mount = Digest.parse(mounted) if mounted else None
+        digest = Digest.parse(named) if named is not None else None
+        origin = single(request, "from")
         algorithm = single(request, "digest-algorithm") or CANONICAL
         check_algorithm(algorithm)
-        return upload_status(name, uploads.start_upload(owner=owner, digest_algorithm=algorithm), 202)
+
+        def take(repository_id: int) -> HttpResponse:
+            owner = UploadOwner(repository_id, access.principal.name)
+            if mount and _mounted(request, access, repository_id, mount, origin):
+                return blob_created(name, mount)
+            if digest is None:
+                return upload_status(name, uploads.start_upload(owner=owner, digest_algorithm=algorithm), 202)
+            uploads.upload_blob(owner=owner, digest=digest, body=request_body(request))
+            return blob_created(name, digest)
+
+        if digest is None:
+            return push_into(access, take)
+        with repository_on_trial(access) as repository_id:
+            return take(repository_id)
 
 
 class BlobUploadView(OCIView):
@@ -102,18 +109,18 @@ class BlobUploadView(OCIView):
 
     def put(self, request: Request, name: RepositoryName, session_id: UUID) -> HttpResponse:
         access = authorise(caller_of(request), Action.PUSH, name)
-        digest = single(request, "digest")
-        if digest is None:
+        named = single(request, "digest")
+        if named is None:
             raise DigestInvalid({"reason": "the query parameter digest is missing"})
-        parsed = Digest.parse(digest)
+        digest = Digest.parse(named)
         uploads.complete_upload(
             owner=_owner(access),
             session_id=session_id,
-            digest=parsed,
+            digest=digest,
             content_range=parse_content_range(request.headers.get("Content-Range")),
             body=request_body(request),
         )
-        return blob_created(name, parsed)
+        return blob_created(name, digest)
 
     def delete(self, request: Request, name: RepositoryName, session_id: UUID) -> HttpResponse:
         # Cancelling is part of pushing: clients hold no right to delete when they give an upload up.
@@ -133,8 +140,7 @@ def _owner(access: Access) -> UploadOwner:
     return UploadOwner(get_repository_id(access), access.principal.name)
 
 
-def _mounted(request: Request, access: Access, repository_id: int, digest: Digest) -> bool:
-    origin = single(request, "from")
+def _mounted(request: Request, access: Access, repository_id: int, digest: Digest, origin: str | None) -> bool:
     try:
         source = RepositoryName.parse(origin) if origin else None
     except NameInvalid:

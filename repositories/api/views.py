@@ -15,7 +15,7 @@ from oci.names import Reference, RepositoryName, TagName
 from oci.parameters import matches_etag, page_size, single
 from oci.views import OCIView, empty, request_body
 from registry_project.database import release_connection
-from repositories.access import authorise, authorise_catalog, authorise_entry, get_repository_id, obtain_repository_id
+from repositories.access import authorise, authorise_catalog, authorise_entry, get_repository_id, push_into
 from repositories.api.responses import (
     ReferrersPage,
     manifest_content,
@@ -70,13 +70,16 @@ class ManifestView(OCIView):
         tags = [TagName.parse(tag) for tag in request.GET.getlist("tag")]
         release_connection()
         payload = request_body(request).read(MAX_SIZE)
-        pushed = put_manifest(
-            repository_id=obtain_repository_id(access),
-            principal=access.principal,
-            reference=reference,
-            tags=tags,
-            payload=payload,
-            content_type=request.headers.get("Content-Type", ""),
+        pushed = push_into(
+            access,
+            lambda repository_id: put_manifest(
+                repository_id=repository_id,
+                principal=access.principal,
+                reference=reference,
+                tags=tags,
+                payload=payload,
+                content_type=request.headers.get("Content-Type", ""),
+            ),
         )
         return manifest_created(name, pushed, named_tags=bool(tags))
 
