@@ -141,6 +141,7 @@ REDIRECT_THROUGH = next((item for item in reversed(CONFIGURATION.middleware.stor
 ACCEL_LOCATION = CONFIGURATION.web.accel
 CATALOG_MAX = CONFIGURATION.catalog.maxentries
 TAGS_MAX = CONFIGURATION.tags.maxtags
+UPLOAD_PARTS = CONFIGURATION.web.uploadparts
 UPLOAD_LIFETIME = CONFIGURATION.storage.maintenance.uploadpurging.age
 UPLOAD_PURGING = CONFIGURATION.storage.maintenance.uploadpurging.enabled
 UPLOAD_PURGING_DRY_RUN = CONFIGURATION.storage.maintenance.uploadpurging.dryrun

@@ -9,12 +9,14 @@ What the upload's row remembers (`State`) takes one of these forms; sizes in byt
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from blobs.storage.base import KeySealed, State, Written
+from blobs.storage.base import READ_SIZE, KeySealed, State, Written
+from blobs.storage.part_buffers import PartBuffer, get_rooms
 from blobs.storage.s3_client import MOST_PARTS, OBJECT_HEADERS, SMALLEST_PART, has_no_conditions, is_conflict, log
 from oci.errors import StorageFull
 
@@ -97,50 +99,55 @@ class PartWriter:
             raise
 
     def _write(self, chunks: Iterable[bytes], is_last: Callable[[], bool] | None) -> Written:
-        buffer = bytearray()
-        started = False
-        for chunk in chunks:
-            if chunk and not started:
-                started = True
-                buffer += self._tail()
-            buffer += chunk
-            while len(buffer) >= self.part_size():
-                rest = buffer[self.part_size() :]
-                del buffer[self.part_size() :]
-                self.send(buffer)
-                buffer = rest
-        if not started:
-            return Written(stored_size(self.state), self.state or {"empty": True})
-        if self.upload_id is None:
-            try:
-                self.objects.create(self.key, buffer)
-            except ClientError as error:
-                if is_conflict(error):
-                    raise KeySealed([bytes(buffer)]) from error
-                raise
-            return Written(len(buffer), {"whole": len(buffer)})
-        if len(buffer) >= SMALLEST_PART or (buffer and is_last is not None and is_last()):
-            self.send(buffer)
-            buffer = bytearray()
-        end = self.size + len(buffer)
-        if buffer:
-            place = self.objects.tail_place(self.key, end)
-            self.objects.client.put_object(**place, Body=buffer, **OBJECT_HEADERS, **self.objects.parameters)
-        return Written(end, {"upload": self.upload_id, "parts": self.parts, "tail": len(buffer)})
+        with PartBuffer(get_rooms()) as part:
+            started = False
+            for chunk in chunks:
+                if chunk and not started:
+                    started = True
+                    self._take_tail(part)
+                rest = memoryview(chunk)
+                while rest:
+                    rest = part.take(rest, self.part_size())
+                    if part.size == self.part_size():
+                        self.send(part.content())
+                        part.clear()
+            if not started:
+                return Written(stored_size(self.state), self.state or {"empty": True})
+            if self.upload_id is None:
+                return self._create(part.content())
+            return self._finish(part, is_last)
 
-    def _tail(self) -> bytes:
+    def _create(self, content: bytearray) -> Written:
+        try:
+            self.objects.create(self.key, content)
+        except ClientError as error:
+            if is_conflict(error):
+                raise KeySealed([bytes(content)]) from error
+            raise
+        return Written(len(content), {"whole": len(content)})
+
+    def _finish(self, part: PartBuffer, is_last: Callable[[], bool] | None) -> Written:
+        if part.size >= SMALLEST_PART or (part.size and is_last is not None and is_last()):
+            self.send(part.content())
+            part.clear()
+        end = self.size + part.size
+        if part.size:
+            place = self.objects.tail_place(self.key, end)
+            content = part.content()
+            self.objects.client.put_object(**place, Body=content, **OBJECT_HEADERS, **self.objects.parameters)
+        return Written(end, {"upload": self.upload_id, "parts": self.parts, "tail": part.size})
+
+    def _take_tail(self, part: PartBuffer) -> None:
         tail = self.state.get("tail", 0)
         if not tail:
-            return b""
+            return
         place = self.objects.tail_place(self.key, self.size + tail)
         body = self.objects.client.get_object(**place)["Body"]
-        try:
-            content: bytes = body.read()
-        finally:
-            body.close()
-        if len(content) != tail:
-            raise OSError(f"{len(content)} bytes of a tail of {tail}")
-        return content
+        with closing(body):
+            for piece in body.iter_chunks(READ_SIZE):
+                part.take(memoryview(piece), self.part_size())
+        if part.size != tail:
+            raise OSError(f"{part.size} bytes of a tail of {tail}")
 
     def send(self, content: bytearray) -> None:
         """Store the next part, beginning the multipart upload with the first."""
@@ -156,9 +163,10 @@ class PartWriter:
         self.size += len(content)
 
     def send_tail(self) -> None:
-        tail = self._tail()
-        if tail:
-            self.send(bytearray(tail))
+        with PartBuffer(get_rooms()) as part:
+            self._take_tail(part)
+            if part.size:
+                self.send(part.content())
 
     def _abort(self, upload_id: str) -> None:
         try:

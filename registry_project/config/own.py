@@ -97,6 +97,9 @@ class Web(Section):
     """Processes that answer requests; as many as there are processor cores, at most 4."""
     threads: Positive = 512
     """Most requests that one process answers at a time."""
+    uploadparts: Positive = 64
+    """Parts of uploads to an object store that one process keeps in memory at a time, each `chunksize` large. A larger
+    upload beyond them waits, and gets 503 after 15 seconds."""
     proxies: tuple[Annotated[str, BeforeValidator(_network)], ...] = ()
     """Addresses and networks of proxies in front, whose `X-Forwarded-For` is believed; by default nobody's is."""
     accel: Annotated[str | None, BeforeValidator(_location)] = None

@@ -9,7 +9,9 @@ from botocore.awsrequest import HeadersDict
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from blobs.storage import BytesMissing, KeySealed
+from blobs.storage.part_buffers import Rooms
 from blobs.storage.s3_client import SMALLEST_PART, distrust_torn_answer
+from oci.errors import Unavailable
 from tests.object_stores import make_s3_store
 from tests.s3_server import BUCKET
 
@@ -122,6 +124,30 @@ def test_last_write_needs_no_tail(store, bucket):
     assert bucket.objects() == {}
     assert store.seal(key, size=len(LARGE) + 3, state=written.state) is True
     assert read(store, key, len(LARGE) + 3) == LARGE + b"end"
+
+
+def test_upload_waits_for_room_and_leaves_none_behind(store, bucket, monkeypatch):
+    """With room for one part: a second large upload is refused, a small one is not, and all succeed in the end."""
+    monkeypatch.setattr("blobs.storage.part_buffers.WAIT_SECONDS", 0.05)
+    rooms = Rooms(1)
+    monkeypatch.setattr("blobs.storage.s3_upload.get_rooms", lambda: rooms)
+    other, small = store.new_key(), store.new_key()
+
+    def chunks():
+        yield LARGE
+        with pytest.raises(Unavailable):
+            store.write(other, [LARGE], offset=0, state={})
+        store.write(small, [b"small"], offset=0, state={})
+        yield b"end"
+
+    key = store.new_key()
+    written = store.write(key, chunks(), offset=0, state={})
+    store.seal(key, size=written.size, state=written.state)
+    assert read(store, key, written.size) == LARGE + b"end"
+    assert bucket.objects() == {key: written.size, small: 5}
+    assert bucket.uploads() == []
+    written = store.write(other, [LARGE], offset=0, state={})
+    assert store.seal(other, size=written.size, state=written.state) is True
 
 
 def test_write_that_fails_gives_its_multipart_upload_up(store, bucket):
