@@ -45,6 +45,10 @@ stores: venv services ## Take the object stores through faults and live servers
 bench: venv services ## Measure speed and memory
 	@$(WITH_SERVICES) --durable -- $(PYTHON_BIN)/python -m tests.bench
 
+.PHONY: memory
+memory: venv services ## Measure a web process during 20 uploads and downloads of 1 GiB (50 GB of disk)
+	@$(WITH_SERVICES) -- $(PYTHON_BIN)/python -m tests.bench.memory $(MEMORY_ARGS)
+
 .PHONY: lint
 lint: style types imports migrations files ## Check style, types, import rules, migrations and files
 

@@ -48,6 +48,16 @@ def proportional_bytes(pids: list[int]) -> int:
     return total
 
 
+def peak_resident_bytes(pid: int) -> int:
+    """This will tell the largest resident size of a process since its start, or since `forget_peak`."""
+    lines = (PROC / str(pid) / "status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def forget_peak(pid: int) -> None:
+    (PROC / str(pid) / "clear_refs").write_text("5")  # proc(5)
+
+
 def cpu_seconds(roots: list[int]) -> float:
     """This will add up user and system time of the trees, children that have ended included."""
     ticks = 0

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.bench.chart import chart
-from tests.bench.processes import cpu_seconds, resident_bytes, tree
+from tests.bench.images import MIB
+from tests.bench.memory import Figures as Memory
+from tests.bench.processes import cpu_seconds, forget_peak, peak_resident_bytes, resident_bytes, tree
 from tests.bench.report import BEGIN, END, replace_between_markers, table
 from tests.bench.rounds import Figures
 from tests.bench.systems import REFERENCE, System
@@ -79,6 +81,12 @@ def test_chunked_frames_each_piece_and_ends() -> None:
     assert chunked(content) == b"8000\r\n" + content[:CHUNK] + b"\r\n5\r\n" + content[CHUNK:] + b"\r\n0\r\n\r\n"
 
 
+def test_chunked_frames_of_one_body_can_follow_each_other() -> None:
+    content = os.urandom(2 * CHUNK)
+    frames = chunked(content[:CHUNK], last=False) + chunked(content[CHUNK:], last=False) + chunked(b"")
+    assert frames == chunked(content)
+
+
 def test_tree_holds_grandchildren_and_their_cost() -> None:
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as child:
@@ -90,6 +98,26 @@ def test_tree_holds_grandchildren_and_their_cost() -> None:
             assert cpu_seconds([os.getpid()]) > 0
         finally:
             child.communicate(b"\n")
+
+
+def test_peak_of_a_process_is_remembered_until_it_is_forgotten() -> None:
+    pid, size = os.getpid(), 64 * MIB
+    forget_peak(pid)
+    before = peak_resident_bytes(pid)
+    held = bytearray(size)
+    assert peak_resident_bytes(pid) - before > size // 2
+    held.clear()
+    assert peak_resident_bytes(pid) - before > size // 2
+    forget_peak(pid)
+    assert peak_resident_bytes(pid) - before < size // 2
+
+
+@pytest.mark.parametrize(("each", "within"), [(3.9, True), (4.1, False)])
+def test_memory_of_transfers_is_held_against_its_bound(each: float, within: bool) -> None:
+    peak = 100 * MIB + int(20 * each * MIB)
+    one = Memory("files", "uploads", 20, 1024 * MIB, 60.0, 100 * MIB, peak, 90 * MIB)
+    assert one.within is within
+    assert f"| {each:.1f} |" in one.line()
 
 
 def figures(name: str, *values: float) -> Figures:

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 from urllib.parse import urlsplit
@@ -31,8 +31,8 @@ class Span:
 class Client:
     """A registry client on one keep-alive connection. Raises WrongAnswer at any unexpected answer."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.connection = HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+    def __init__(self, host: str, port: int, *, timeout: float = TIMEOUT_SECONDS) -> None:
+        self.connection = HTTPConnection(host, port, timeout=timeout)
 
     def close(self) -> None:
         self.connection.close()
@@ -52,12 +52,16 @@ class Client:
 
     def upload(self, blob: Blob, frames: bytes) -> None:
         """This will send POST, PATCH with `frames` (the blob in chunked coding, made beforehand), and PUT."""
+        self.upload_frames(_slices(frames), lambda: blob.digest)
+
+    def upload_frames(self, frames: Iterator[bytes], digest: Callable[[], str]) -> None:
+        """This will send what is made on the way; `digest` is asked for once all of it is sent."""
         location = self._location(self._ask(202, "POST", f"/v2/{REPOSITORY}/blobs/uploads/", b""))
         headers = {"Transfer-Encoding": "chunked", "Content-Type": "application/octet-stream"}
-        location = self._location(self._ask(202, "PATCH", location, _slices(frames), headers))
+        location = self._location(self._ask(202, "PATCH", location, frames, headers))
         separator = "&" if "?" in location else "?"
-        answer = self._ask(201, "PUT", f"{location}{separator}digest={blob.digest}", b"")
-        self._finish(answer, blob.digest)
+        answer = self._ask(201, "PUT", f"{location}{separator}digest={digest()}", b"")
+        self._finish(answer, digest())
 
     def push(self, image: Image, tag: str) -> None:
         """This will push as docker does: probe, upload and probe again each blob, then the manifest."""
@@ -98,13 +102,13 @@ class Client:
             raise WrongAnswer(f"stored {answer.headers['Docker-Content-Digest']}, sent {digest}")
 
 
-def chunked(content: bytes) -> bytes:
-    """This will frame `content` in chunks of docker's size (RFC 9112 section 7.1)."""
+def chunked(content: bytes, *, last: bool = True) -> bytes:
+    """This will frame `content` in chunks of docker's size (RFC 9112 section 7.1), and end the body behind it."""
     frames = bytearray()
     for start in range(0, len(content), CHUNK):
         piece = content[start : start + CHUNK]
         frames += b"%x\r\n%b\r\n" % (len(piece), piece)
-    return bytes(frames + b"0\r\n\r\n")
+    return bytes(frames + b"0\r\n\r\n") if last else bytes(frames)
 
 
 def fill(host: str, port: int, image: Image, more: list[Blob]) -> None:
