@@ -11,10 +11,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
+from oci.views import is_protocol
 from registry_project.problems import Forbidden, render_problem
 
-# Below the prefix; the first two are for clients of the protocol, the others for probes.
-_PROTOCOL = ("v2", "auth/token")
 _PROBES = ("/healthz", "/readyz", "/metrics")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -41,7 +40,7 @@ class BrowserMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
-        self._protocol = tuple(settings.HTTP_PREFIX + path for path in _PROTOCOL)
+        self._tokens = f"{settings.HTTP_PREFIX}auth/token"
         self._layers: list[Any] = []
         answer: Any = get_response
         for path in reversed(settings.BROWSER_MIDDLEWARE):
@@ -51,7 +50,7 @@ class BrowserMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         path = request.path_info
-        if path.startswith(self._protocol):
+        if self._is_for_clients(request):
             return self._get_response(request)
         response: HttpResponseBase = (self._get_response if path in _PROBES else self._answer)(request)
         for name, value in _HEADERS.items():
@@ -60,8 +59,7 @@ class BrowserMiddleware:
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
         """Django calls this for the outermost middleware only."""
-        path = request.path_info
-        if path.startswith(self._protocol) or path in _PROBES:
+        if self._is_for_clients(request) or request.path_info in _PROBES:
             return None
         for layer in self._layers:
             if process := getattr(layer, "process_view", None):
@@ -69,6 +67,9 @@ class BrowserMiddleware:
                 if response is not None:
                     return response
         return None
+
+    def _is_for_clients(self, request: HttpRequest) -> bool:
+        return is_protocol(request) or request.path_info.startswith(self._tokens)
 
 
 def is_management(request: HttpRequest) -> bool:
