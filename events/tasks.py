@@ -1,4 +1,4 @@
-"""Background work of this app: a thin door for Celery and for the embedded worker."""
+"""Background work of this app: thin doors for Celery and for the embedded worker."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from celery import shared_task
 from django.db import connection
 
+from events.audit_upkeep import maintain_audit_log
 from events.delivery import deliver_waiting, has_work
 from events.receivers import Receiver, receivers
 
@@ -14,6 +15,12 @@ log = logging.getLogger("lading.events")
 # Other work of the embedded worker waits for a round.
 ROUND_SECONDS = 5.0
 _MOST_AT_ONCE = 8
+
+
+@shared_task(name="events.keep_audit_log", ignore_result=True)
+def keep_audit_log(**_: object) -> None:
+    """Make the audit log's partitions ahead, and let go of what `audit.keep` is over for."""
+    maintain_audit_log()
 
 
 @shared_task(name="events.deliver", ignore_result=True)

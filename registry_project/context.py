@@ -23,7 +23,8 @@ _LONGEST = 500
 @dataclass(slots=True)
 class RequestContext:
     """`principal` is empty until somebody has signed in, and for anonymous; `address` is the
-    client's, without port, as far as trusted proxies tell it.
+    client's, without port, as far as trusted proxies tell it. `credential` says in
+    words what they showed, such as `password` or `access-token 12`.
 
     `host` and `user_agent` are the client's own words, cut to 500 characters.
     """
@@ -35,6 +36,7 @@ class RequestContext:
     method: str = ""
     user_agent: str = ""
     principal: str = ""
+    credential: str = ""
 
 
 _current: ContextVar[RequestContext | None] = ContextVar("lading_request", default=None)
@@ -44,10 +46,11 @@ def current_request() -> RequestContext | None:
     return _current.get()
 
 
-def name_principal(name: str) -> None:
-    """This will note who asks; without a request it does nothing."""
+def name_principal(name: str, credential: str = "") -> None:
+    """This will note who asks, and what they showed; without a request it does nothing."""
     if context := _current.get():
         context.principal = name
+        context.credential = credential
 
 
 @contextmanager

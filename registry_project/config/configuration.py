@@ -20,6 +20,7 @@ from registry_project.config.other import (
 )
 from registry_project.config.own import (
     Admin,
+    Audit,
     Celery,
     Collection,
     Database,
@@ -84,6 +85,8 @@ class Sections(Section):
     """Background work in processes of its own."""
     gc: Collection = Collection()
     """Garbage collection."""
+    audit: Audit = Audit()
+    """The audit log; docs/audit.md."""
     egress: Egress = Egress()
     """Which other servers may be called."""
     limits: Limits = Limits()

@@ -44,6 +44,11 @@ class Collection(Section):
     """Pause between two rounds."""
 
 
+class Audit(Section):
+    keep: DurationOrNever = timedelta(days=365)
+    """How long an event of the audit log stays, on PostgreSQL up to a month longer; `never` removes none."""
+
+
 def _allowed(raw: object) -> object:
     text = parse_text(raw).lower()
     if find_network(text) is None and not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", text):
