@@ -1,6 +1,7 @@
 """Links between repositories, teams and blobs: who may use which bytes, and what protects them."""
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
@@ -8,7 +9,8 @@ from django.db import connection
 from django.utils import timezone
 
 from blobs.models import REPOSITORIES, BlobReview, RepositoryBlob, StorageDeletion, UsageDelta
-from events import announcements
+from events import announcements, audit
+from events.audit_actions import AuditAction
 from oci.digests import Digest
 from oci.errors import BlobUnknown, NameUnknown
 from oci.names import RepositoryName
@@ -22,15 +24,23 @@ FindReadable = Callable[[Collection[RepositoryName]], RepositoryName | None]
 MOUNT_SOURCES = 100
 
 
-def lock_repository(repository_id: int) -> int:
-    """Keep a repository from being deleted until the transaction ends; its team's id. Raises NameUnknown."""
+@dataclass(frozen=True, slots=True)
+class HeldRepository:
+    """A repository that cannot be deleted before the transaction ends."""
+
+    team_id: int
+    name: RepositoryName
+
+
+def lock_repository(repository_id: int) -> HeldRepository:
+    """Keep a repository from being deleted until the transaction ends. Raises NameUnknown."""
     rows = fetch_all(
-        f"SELECT team_id, deleted_at IS NULL FROM {REPOSITORIES} WHERE id = %s{key_share()}",
+        f"SELECT team_id, name, deleted_at IS NULL FROM {REPOSITORIES} WHERE id = %s{key_share()}",
         [repository_id],
     )
-    if not rows or not rows[0][1]:
+    if not rows or not rows[0][2]:
         raise NameUnknown
-    return int(str(rows[0][0]))
+    return HeldRepository(int(str(rows[0][0])), RepositoryName(str(rows[0][1])))
 
 
 def store_blob(*, digest: Digest, size: int, storage_key: str, now: datetime) -> int:
@@ -117,7 +127,7 @@ def mount_blob(
         return False
     now = timezone.now()
     with writing():
-        team_id = lock_repository(repository_id)
+        held = lock_repository(repository_id)
         rows = fetch_all(f"SELECT id, size FROM blobs_blob WHERE digest = %s{key_share()}", [str(digest)])
         if not rows:
             return False
@@ -129,6 +139,11 @@ def mount_blob(
         origin = find_readable([RepositoryName(name) for name in names]) if names else None
         if origin is None:
             return False
-        link_blob(repository_id=repository_id, team_id=team_id, blob_id=blob_id, size=size, now=now, reason="mounted")
+        link_blob(
+            repository_id=repository_id, team_id=held.team_id, blob_id=blob_id, size=size, now=now, reason="mounted"
+        )
+        audit.record(
+            action=AuditAction.BLOB_MOUNT, repository=held.name, target=digest, detail={"size": size, "from": origin.text}
+        )
         announcements.blob_mounted(repository_id=repository_id, digest=digest, size=size, origin=origin.text)
     return True

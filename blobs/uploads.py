@@ -19,7 +19,8 @@ from blobs.claims import CLAIM, Claim, idle_at
 from blobs.links import discard_bytes, link_blob, lock_repository, store_blob
 from blobs.models import UploadSession
 from blobs.storage import BytesMissing, KeySealed, WriterBusy, Written, get_store
-from events import announcements
+from events import announcements, audit
+from events.audit_actions import AuditAction
 from oci.bodies import RequestBody
 from oci.digests import CANONICAL, Digest, Hasher, new_hasher
 from oci.errors import BlobUploadBusy, BlobUploadUnknown, DigestMismatch, RangeInvalid, SizeInvalid, Unavailable
@@ -312,7 +313,7 @@ def _register(claim: Claim, digest: Digest) -> None:
     """Give the bytes their new name and the repository its right to them, in one transaction."""
     upload, now = claim.upload, timezone.now()
     with writing():
-        team_id = lock_repository(upload.repository_id)
+        held = lock_repository(upload.repository_id)
         # First of all: who cancelled, purged or took over the session meanwhile has won, and has named its bytes.
         if not claim.own().update(
             storage_key=None,
@@ -325,12 +326,13 @@ def _register(claim: Claim, digest: Digest) -> None:
         blob_id = store_blob(digest=digest, size=upload.offset, storage_key=claim.key, now=now)
         link_blob(
             repository_id=upload.repository_id,
-            team_id=team_id,
+            team_id=held.team_id,
             blob_id=blob_id,
             size=upload.offset,
             now=now,
             reason="pushed",
         )
+        audit.record(action=AuditAction.BLOB_PUSH, repository=held.name, target=digest, detail={"size": upload.offset})
         announcements.blob_pushed(
             repository_id=upload.repository_id, digest=digest, size=upload.offset, principal=upload.principal
         )

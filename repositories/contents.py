@@ -5,7 +5,8 @@ from django.utils import timezone
 
 from blobs.links import lock_repository
 from blobs.models import BlobReview, RepositoryBlob
-from events import announcements
+from events import announcements, audit
+from events.audit_actions import AuditAction
 from oci.digests import Digest
 from oci.errors import BlobInUse, BlobUnknown
 from registry_project.database import fetch_all, for_update, retried, writing
@@ -20,7 +21,7 @@ def unlink_blob(*, repository_id: int, digest: Digest) -> None:
     Its bytes go later, by collection, when nothing holds it any more.
     """
     with writing():
-        lock_repository(repository_id)
+        held = lock_repository(repository_id)
         # Before the check: a manifest that is being pushed holds the blob's row and has not committed its links.
         rows = fetch_all(f"SELECT id FROM blobs_blob WHERE digest = %s{for_update()}", [str(digest)])
         if not rows:
@@ -32,4 +33,5 @@ def unlink_blob(*, repository_id: int, digest: Digest) -> None:
         if not RepositoryBlob.objects.filter(repository_id=repository_id, blob_id=blob_id).delete()[0]:
             raise BlobUnknown({"digest": str(digest)})
         arm_reviews(BlobReview, [blob_id], review_after=timezone.now() + settings.GC_GRACE, reason="unlinked")
+        audit.record(action=AuditAction.BLOB_DELETE, repository=held.name, target=digest)
         announcements.blob_deleted(repository_id=repository_id, digest=digest)

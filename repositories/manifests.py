@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from accounts.rights import Principal
 from blobs.links import hold_blobs, lock_repository
-from events import announcements
+from events import announcements, audit
+from events.audit_actions import AuditAction
 from oci.digests import Digest
 from oci.documents import ManifestDocument, parse_manifest
 from oci.errors import DigestMismatch, ManifestBlobUnknown, ManifestUnknown
@@ -17,7 +18,7 @@ from oci.names import Reference, TagName
 from registry_project.database import any_of, fetch_all, for_update, key_share, retried, writing
 from registry_project.reviews import arm_reviews
 from repositories.models import Manifest, ManifestBlob, ManifestChild, ManifestReview, Tag, TagHistory
-from repositories.tags import end_tags, point_tags
+from repositories.tags import describe_end, end_tags, point_tags
 from repositories.validation import check_urls, must_hold_child
 
 
@@ -68,19 +69,27 @@ def _store(
 ) -> None:
     now = timezone.now()
     with writing():
-        lock_repository(repository_id)
+        held = lock_repository(repository_id)
         references = _hold_references(repository_id, document)
         manifest = _upsert(repository_id, principal, digest, payload, document, now)
         _link(manifest, references, document)
+        moves = point_tags(
+            repository_id=repository_id, names=tags, manifest_id=manifest.pk, principal=principal, now=now
+        )
         if tags:
-            left = point_tags(
-                repository_id=repository_id, names=tags, manifest_id=manifest.pk, principal=principal, now=now
-            )
+            left = [move.left_id for move in moves if move.left_id is not None]
             arm_reviews(ManifestReview, left, review_after=now + settings.TRASH_KEEP, reason="tag-moved")
         elif settings.GC_UNTAGGED is not None:
             arm_reviews(
                 ManifestReview, [manifest.pk], review_after=now + settings.GC_UNTAGGED, reason="pushed-untagged"
             )
+        pushed = audit.describe(
+            action=AuditAction.MANIFEST_PUSH,
+            repository=held.name,
+            target=digest,
+            detail={"media_type": document.media_type, "size": len(payload), "tags": [str(tag) for tag in tags]},
+        )
+        audit.record_all([pushed, *(move.describe(held.name, to=digest) for move in moves)])
         announcements.manifest_pushed(
             repository_id=repository_id,
             digest=digest,
@@ -207,7 +216,7 @@ def delete_manifest(*, repository_id: int, digest: Digest, principal: Principal)
     """
     now = timezone.now()
     with writing():
-        lock_repository(repository_id)
+        held = lock_repository(repository_id)
         # FOR UPDATE: a push that wants to tag this manifest waits, and then brings it back.
         rows = fetch_all(
             "SELECT id FROM repositories_manifest WHERE repository_id = %s AND digest = %s AND deleted_at IS NULL"
@@ -221,6 +230,8 @@ def delete_manifest(*, repository_id: int, digest: Digest, principal: Principal)
         end_tags(tags, reason=TagHistory.Reason.MANIFEST_DELETED, principal=principal, now=now)
         Manifest.objects.filter(pk=manifest_id).update(deleted_at=now)
         arm_reviews(ManifestReview, [manifest_id], review_after=now + settings.TRASH_KEEP, reason="deleted")
+        deleted = audit.describe(action=AuditAction.MANIFEST_DELETE, repository=held.name, target=digest)
+        audit.record_all([deleted, *(describe_end(tag.name, held.name, str(digest)) for tag in tags)])
         announcements.manifest_deleted(
             repository_id=repository_id, digest=digest, tags=[tag.name for tag in tags], principal=principal.name
         )

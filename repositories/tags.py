@@ -1,6 +1,7 @@
 """Tags: every move and every end of one leaves history."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
@@ -9,61 +10,83 @@ from django.utils import timezone
 
 from accounts.rights import Principal
 from blobs.links import lock_repository
-from events import announcements
+from events import announcements, audit
+from events.audit_actions import AuditAction
+from events.models import AuditEvent
+from oci.digests import Digest
 from oci.errors import ManifestUnknown
-from oci.names import TagName
+from oci.names import RepositoryName, TagName
 from registry_project.database import LostRace, fetch_all, key_share, retried, writing
 from registry_project.reviews import arm_reviews
 from repositories.models import ManifestReview, Tag, TagHistory
 
 
+@dataclass(frozen=True, slots=True)
+class TagMove:
+    """A tag that points to another manifest than before; `left_id` is None where it is new."""
+
+    name: TagName
+    left_id: int | None = None
+    left_digest: str = ""
+
+    def describe(self, repository: RepositoryName, *, to: Digest) -> AuditEvent:
+        if self.left_id is None:
+            action, detail = AuditAction.TAG_CREATE, {"to": str(to)}
+        else:
+            action, detail = AuditAction.TAG_MOVE, {"from": self.left_digest, "to": str(to)}
+        return audit.describe(action=action, repository=repository, target=self.name, detail=detail)
+
+
+def describe_end(name: str, repository: RepositoryName, digest: str) -> AuditEvent:
+    return audit.describe(action=AuditAction.TAG_DELETE, repository=repository, target=name, detail={"from": digest})
+
+
 def point_tags(
     *, repository_id: int, names: Iterable[TagName], manifest_id: int, principal: Principal, now: datetime
-) -> list[int]:
-    """Let tags point to a manifest whose row is held; the ids of the manifests that they pointed to before.
+) -> list[TagMove]:
+    """Let tags point to a manifest whose row is held; those that did not before.
 
     Belongs inside the push's transaction. Tags are taken in the order of their names, as every writer does.
     """
-    left = []
-    for name in sorted(set(names), key=lambda tag: tag.text):
-        before = _point_tag(repository_id, name, manifest_id, principal, now)
-        if before is not None:
-            left.append(before)
+    moves = (
+        _point_tag(repository_id, name, manifest_id, principal, now)
+        for name in sorted(set(names), key=lambda tag: tag.text)
+    )
+    return [move for move in moves if move is not None]
+
+
+def _point_tag(
+    repository_id: int, name: TagName, manifest_id: int, principal: Principal, now: datetime
+) -> TagMove | None:
+    moment = connection.ops.adapt_datetimefield_value(now)
+    # One statement makes the tag, or takes its row and tells what it points to. Two moves of one tag queue up here, so
+    # that each writes the history of what it really replaced.
+    (tag,) = Tag.objects.raw(
+        "INSERT INTO repositories_tag"
+        " (repository_id, name, manifest_id, pushed_at, pushed_by, pointed_at, pointed_by)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (repository_id, name) DO UPDATE"
+        " SET pushed_at = EXCLUDED.pushed_at, pushed_by = EXCLUDED.pushed_by, expires_at = NULL RETURNING *",
+        [repository_id, name.text, manifest_id, moment, principal.name, moment, principal.name],
+    )
+    if tag.manifest_id == manifest_id:
+        return TagMove(name) if tag.pointed_at == now else None
+    left = TagMove(name, tag.manifest_id, _hold_manifest_of(tag))
+    _remember([tag], reason=TagHistory.Reason.MOVED, principal=principal, now=now)
+    Tag.objects.filter(pk=tag.pk).update(manifest_id=manifest_id, pointed_at=now, pointed_by=principal.name)
     return left
 
 
-def _point_tag(repository_id: int, name: TagName, manifest_id: int, principal: Principal, now: datetime) -> int | None:
-    moment = connection.ops.adapt_datetimefield_value(now)
-    if fetch_all(
-        "INSERT INTO repositories_tag"
-        " (repository_id, name, manifest_id, pushed_at, pushed_by, pointed_at, pointed_by)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (repository_id, name) DO NOTHING RETURNING id",
-        [repository_id, name.text, manifest_id, moment, principal.name, moment, principal.name],
-    ):
-        return None
-    # Two moves of one tag queue up here, so that each writes the history of what it really replaced.
-    tag = Tag.objects.select_for_update().filter(repository_id=repository_id, name=name.text).first()
-    if tag is None:
-        raise LostRace  # Deleted between the two statements.
-    pushed = {"pushed_at": now, "pushed_by": principal.name, "expires_at": None}
-    if tag.manifest_id == manifest_id:
-        Tag.objects.filter(pk=tag.pk).update(**pushed)
-        return None
-    _hold_manifest_of(tag)
-    _remember([tag], reason=TagHistory.Reason.MOVED, principal=principal, now=now)
-    Tag.objects.filter(pk=tag.pk).update(manifest_id=manifest_id, pointed_at=now, pointed_by=principal.name, **pushed)
-    return tag.manifest_id
-
-
-def _hold_manifest_of(tag: Tag) -> None:
-    """Keep the manifest that history is going to refer to; LostRace while it is being deleted.
+def _hold_manifest_of(tag: Tag) -> str:
+    """Keep the manifest that history is going to refer to, and tell its digest; LostRace while it is being deleted.
 
     A deletion holds the manifest and waits for its tags. The foreign key of the history would make us wait for it
     at commit, with the tag in our hand: so we do not wait but let go and begin again.
     """
     lock = key_share(skip_locked=True)
-    if not fetch_all(f"SELECT id FROM repositories_manifest WHERE id = %s{lock}", [tag.manifest_id]):
+    rows = fetch_all(f"SELECT digest FROM repositories_manifest WHERE id = %s{lock}", [tag.manifest_id])
+    if not rows:
         raise LostRace
+    return str(rows[0][0])
 
 
 @retried
@@ -71,13 +94,14 @@ def delete_tag(*, repository_id: int, name: TagName, principal: Principal) -> No
     """Take one tag away, and no other of its manifest; raises ManifestUnknown."""
     now = timezone.now()
     with writing():
-        lock_repository(repository_id)
+        held = lock_repository(repository_id)
         tag = Tag.objects.select_for_update().filter(repository_id=repository_id, name=name.text).first()
         if tag is None:
             raise ManifestUnknown({"tag": name.text})
-        _hold_manifest_of(tag)
+        digest = _hold_manifest_of(tag)
         end_tags([tag], reason=TagHistory.Reason.DELETED, principal=principal, now=now)
         arm_reviews(ManifestReview, [tag.manifest_id], review_after=now + settings.TRASH_KEEP, reason="untagged")
+        audit.record_all([describe_end(tag.name, held.name, digest)])
         announcements.tag_deleted(repository_id=repository_id, tag=name, principal=principal.name)
 
 
