@@ -23,7 +23,7 @@ class Caller:
         self.proof = proof
         self.fixed = fixed
         if fixed is not None:
-            name_principal(fixed.name)
+            name_principal(fixed.name, fixed.proof)
 
     @property
     def is_anonymous(self) -> bool:
@@ -53,7 +53,7 @@ class Caller:
         standing = load_standing(self.proof, names)
         if standing.credential is None or any(known.replaced for known in standing.repositories.values()):
             raise self.rejected("what was presented is valid no longer")
-        name_principal(standing.credential.name)
+        name_principal(standing.credential.name, standing.credential.proof)
         return standing.credential, standing.repositories
 
     def rejected(self, reason: str) -> Unauthorized:

@@ -21,6 +21,8 @@ from accounts.rights import Kind
 from accounts.secrets import Prefix, hash_secret, is_well_formed
 from accounts.standing import Proof
 from accounts.throttle import check_failures, count_failure
+from events import audit
+from events.audit_actions import AuditAction
 
 _REMEMBERED_SECONDS = 60
 _REMEMBERED_MOST = 10_000
@@ -34,6 +36,9 @@ def check_password(username: str, password: str, *, challenge: Challenge, addres
     proof = find_proof(username, password, address)
     if proof is None:
         count_failure(account=username, address=address)
+        audit.record_refusal(
+            action=AuditAction.SIGN_IN, target=username, credential=_kind_of(username, password), detail={"by": "Basic"}
+        )
         raise challenge.refusal(error=INVALID_TOKEN, reason="the user name or the password is wrong")
     return Caller(challenge, proof=proof)
 
@@ -48,11 +53,19 @@ def check_bearer(token: str, *, challenge: Challenge) -> Caller:
 
 def find_proof(username: str, password: str, address: str) -> Proof | None:
     """The proof that a user name and a password, access token or robot's secret make, or None."""
-    if password.startswith(Prefix.ACCESS_TOKEN):
+    kind = _kind_of(username, password)
+    if kind is Kind.ACCESS_TOKEN:
         return find_access_token(password, username)
-    if "+" in username:
+    if kind is Kind.ROBOT_SECRET:
         return _find_robot_secret(username, password)
     return _find_user(username, password, address)
+
+
+def _kind_of(username: str, password: str) -> Kind:
+    """What it must be if it is genuine."""
+    if password.startswith(Prefix.ACCESS_TOKEN):
+        return Kind.ACCESS_TOKEN
+    return Kind.ROBOT_SECRET if "+" in username else Kind.PASSWORD
 
 
 def find_access_token(text: str, username: str | None = None) -> Proof | None:

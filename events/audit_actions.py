@@ -14,6 +14,10 @@ class AuditAction(StrEnum):
     TAG_CREATE = "tag.create"
     TAG_MOVE = "tag.move"
     TAG_DELETE = "tag.delete"
+    # Only ever refused.
+    ACCESS_PULL = "access.pull"
+    ACCESS_PUSH = "access.push"
+    ACCESS_DELETE = "access.delete"
     SIGN_IN = "sign-in"
 
 

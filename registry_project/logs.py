@@ -31,6 +31,7 @@ _SECRETS = re.compile(
     r"|(?P<user>://)[^/\s@\"']+@"
     r"|(?P<name>\b(?:x-amz-(?:signature|credential|security-token)|signature|sig|_state|state|token|access_token"
     r"|refresh_token|password|passwd|secret|secret_key|api_?key)[\"']?\s*[=:]\s*[\"']?)[^\s&\"',;)}]+"
+    r"|\blading_(?:pat|rob|ref)_\w+"
     r"|\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*",
     re.IGNORECASE,
 )

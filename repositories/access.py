@@ -13,13 +13,20 @@ from accounts.challenges import CATALOG_SCOPE, INSUFFICIENT_SCOPE, repository_sc
 from accounts.models import Team
 from accounts.rights import Action, Credential, Principal, Role, decide, role_in
 from accounts.standing import KnownRepository
-from oci.errors import NameUnknown, Unavailable, Unsupported
+from events import audit
+from events.audit_actions import AuditAction
+from oci.errors import NameUnknown, Unauthorized, Unavailable, Unsupported
 from oci.names import RepositoryName
 from registry_project.database import retried, writing
 from repositories.models import Repository
 
 Pushed = TypeVar("Pushed")
 
+_REFUSED = {
+    Action.PULL: AuditAction.ACCESS_PULL,
+    Action.PUSH: AuditAction.ACCESS_PUSH,
+    Action.DELETE: AuditAction.ACCESS_DELETE,
+}
 _READING = {"Allow": "GET, HEAD"}
 
 
@@ -48,7 +55,11 @@ def authorise(caller: Caller, action: Action, name: RepositoryName) -> Access:
     known = repositories[name.text]
     decision = decide(credential, action, known.target)
     if not decision.allowed:
-        raise caller.refusal(credential, decision, action, name, [repository_scope(name, action)])
+        error = caller.refusal(credential, decision, action, name, [repository_scope(name, action)])
+        # A challenge is how clients learn to sign in, and no refusal yet.
+        if not isinstance(error, Unauthorized):
+            audit.record_refusal(action=_REFUSED[action], repository=name, detail={"reason": decision.reason})
+        raise error
     return Access(name, Principal(credential.name), credential, known, role_in(credential, known.target))
 
 

@@ -25,6 +25,7 @@ TEXTS = [
     f"{{'password': '{CANARY}', 'name': 'alice'}}",
     f'{{"access_token": "{CANARY}", "expires_in": 60}}',
     f"token {JWT} is not valid",
+    f"no user lading_pat_{CANARY}",
 ]
 
 

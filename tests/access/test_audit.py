@@ -1,0 +1,95 @@
+"""Who was refused what stands in the audit log, and who did what with which credential."""
+
+import json
+
+import pytest
+from django.db import OperationalError
+
+from events.audit import as_json
+from events.models import AuditEvent
+from tests.factories import NAME, Registry, digest_of
+from tests.people import PASSWORD, make_access_token, make_robot
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def told():
+    rows = AuditEvent.objects.order_by("occurred_at", "id")
+    return [(row.actor, row.credential, row.action, row.repository, row.outcome) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "path", "action"),
+    [
+        ("charlie", "GET", "manifests/v1", "access.pull"),
+        ("charlie", "POST", "blobs/uploads/", "access.push"),
+        ("rita", "POST", "blobs/uploads/", "access.push"),
+        ("bob", "DELETE", "manifests/v1", "access.delete"),
+    ],
+)
+def test_a_missing_right_is_told(people, name, method, path, action):
+    assert people[name].request(method, f"/v2/{NAME}/{path}").status in {403, 404}
+    assert told() == [(name, "password", action, NAME, "refused")]
+    event = AuditEvent.objects.get()
+    assert name in event.detail["reason"]
+    assert (event.team, event.address) == ("alice", "127.0.0.1")
+
+
+def test_a_challenge_is_no_refusal(people):
+    assert people["anonymous"].get(f"/v2/{NAME}/tags/list").status == 401
+    assert people["anonymous"].get("/v2/").status == 401
+    assert told() == []
+
+
+def test_what_is_done_is_told_with_its_credential(people, team):
+    _, secret = make_robot(team)
+    token = make_access_token(team.memberships.get(user__username="alice").user)
+    clients = [people["bob"], Registry().signed_in("alice", token), Registry().signed_in("alice+ci", secret)]
+    for client in clients:
+        client.push_blob(b"x")
+    pushed = [(actor, credential.rstrip("0123456789")) for actor, credential, *_ in told()]
+    assert pushed == [("bob", "password"), ("alice", "access-token "), ("alice+ci", "robot-secret ")]
+
+
+@pytest.mark.parametrize(
+    ("username", "secret", "credential"),
+    [
+        ("alice", "wrong horse", "password"),
+        ("nobody", PASSWORD, "password"),
+        ("alice", "lading_pat_wrong", "access-token"),
+        ("alice+ci", "wrong", "robot-secret"),
+    ],
+)
+def test_a_failed_sign_in_is_told_without_what_was_tried(people, username, secret, credential):
+    assert Registry().signed_in(username, secret).get("/v2/").status == 401
+    assert told() == [("", credential, "sign-in", "", "refused")]
+    event = AuditEvent.objects.get()
+    assert event.target == username
+    assert secret not in json.dumps(as_json(event))
+
+
+def test_a_refusal_stays_one_when_the_log_takes_nothing(people, monkeypatch):
+    def refuse(*_arguments, **_more):
+        raise OperationalError("disk full")
+
+    monkeypatch.setattr(AuditEvent.objects, "bulk_create", refuse)
+    assert people["charlie"].post(f"/v2/{NAME}/blobs/uploads/").status == 403
+    assert Registry().signed_in("alice", "wrong horse").get("/v2/").status == 401
+
+
+def test_no_secret_reaches_the_log(people, team):
+    _, robot_secret = make_robot(team)
+    token = make_access_token(team.memberships.get(user__username="alice").user)
+    for username, secret in (
+        ("alice", PASSWORD),
+        ("alice", token),
+        ("alice+ci", robot_secret),
+        ("alice", "wr0ngPassw0rd"),
+    ):
+        client = Registry().signed_in(username, secret)
+        location = f"/v2/{NAME}/blobs/uploads/?digest={digest_of(b'x')}&_state={secret.replace(' ', '')}"
+        client.post(location, b"x", User_Agent=secret)
+    text = json.dumps([as_json(event) for event in AuditEvent.objects.all()])
+    assert text.count("blob.push") == 3
+    for secret in (PASSWORD, token, robot_secret, "wr0ngPassw0rd"):
+        assert secret not in text
