@@ -143,7 +143,10 @@ def mount_blob(
             repository_id=repository_id, team_id=held.team_id, blob_id=blob_id, size=size, now=now, reason="mounted"
         )
         audit.record(
-            action=AuditAction.BLOB_MOUNT, repository=held.name, target=digest, detail={"size": size, "from": origin.text}
+            action=AuditAction.BLOB_MOUNT,
+            repository=held.name,
+            target=digest,
+            detail={"size": size, "from": origin.text},
         )
         announcements.blob_mounted(repository_id=repository_id, digest=digest, size=size, origin=origin.text)
     return True
