@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 
 from events.audit_actions import actions_under
 from events.models import AuditEvent
-from registry_project.database import is_postgresql
+from registry_project.database import is_postgresql, planned_for_values
 
 PAGE = 50
 # Each branch is planned over every partition.
@@ -61,7 +61,9 @@ def search(
     if after is not None:
         # The moment alone bounds the scan of the index, on both databases; the pair decides.
         common = common.filter(occurred_at__lte=after[0]).filter(pk__lt=after)
-    rows = list(_newest(common, _branches(teams, actions, narrow=bool(actor or repository)), limit + 1))
+    newest = _newest(common, _branches(teams, actions, narrow=bool(actor or repository)), limit + 1)
+    with planned_for_values():
+        rows = list(newest)
     shown = rows[:limit]
     return AuditPage(shown, _cursor_behind(shown[-1]) if len(rows) > limit else None)
 

@@ -135,6 +135,25 @@ def lift_time_limit() -> None:
         connection.connection.patience = None
 
 
+@contextmanager
+def planned_for_values() -> Iterator[None]:
+    """Have PostgreSQL plan the block's statements for the values at hand.
+
+    One that is prepared is planned for average values after some uses, which is wrong where they are uneven: the
+    search for something rare would then walk through everything.
+    """
+    if not is_postgresql():
+        yield
+        return
+    connection.ensure_connection()
+    driver = connection.connection
+    threshold, driver.prepare_threshold = driver.prepare_threshold, None
+    try:
+        yield
+    finally:
+        driver.prepare_threshold = threshold
+
+
 def fetch_all(sql: str, parameters: Collection[Any]) -> list[tuple[object, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, tuple(parameters))

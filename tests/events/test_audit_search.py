@@ -202,6 +202,18 @@ def test_a_page_reads_an_index_and_no_more_than_it_shows(crowd):
             assert_sqlite_reads_in_order(sql)
 
 
+def test_a_search_is_planned_for_what_it_looks_for(crowd):
+    """PostgreSQL would get used to searches for what is frequent, and then look for a rare thing in the same way."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite plans each statement without its values")
+    for _ in range(10):
+        search(action="blob.push", cursor=crowd)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%events_auditevent%LIMIT%'")
+        assert cursor.fetchone()[0] == 0
+        assert connection.connection.prepare_threshold is not None
+
+
 def assert_postgresql_reads_little(sql):
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
