@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class AuditAction(StrEnum):
-    """What was done; docs/audit.md says what each row tells. The part before the dot is the kind of the target."""
+    """What was done; docs/audit.md says what each row tells. What stands before a dot is the kind of the target."""
 
     BLOB_PUSH = "blob.push"
     BLOB_MOUNT = "blob.mount"
@@ -14,10 +14,7 @@ class AuditAction(StrEnum):
     TAG_CREATE = "tag.create"
     TAG_MOVE = "tag.move"
     TAG_DELETE = "tag.delete"
-    # Only ever refused.
-    ACCESS_PULL = "access.pull"
-    ACCESS_PUSH = "access.push"
-    ACCESS_DELETE = "access.delete"
+    ACCESS = "access"
     SIGN_IN = "sign-in"
 
 

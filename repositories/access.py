@@ -22,11 +22,6 @@ from repositories.models import Repository
 
 Pushed = TypeVar("Pushed")
 
-_REFUSED = {
-    Action.PULL: AuditAction.ACCESS_PULL,
-    Action.PUSH: AuditAction.ACCESS_PUSH,
-    Action.DELETE: AuditAction.ACCESS_DELETE,
-}
 _READING = {"Allow": "GET, HEAD"}
 
 
@@ -58,7 +53,8 @@ def authorise(caller: Caller, action: Action, name: RepositoryName) -> Access:
         error = caller.refusal(credential, decision, action, name, [repository_scope(name, action)])
         # A challenge is how clients learn to sign in, and no refusal yet.
         if not isinstance(error, Unauthorized):
-            audit.record_refusal(action=_REFUSED[action], repository=name, detail={"reason": decision.reason})
+            reason = {"reason": decision.reason}
+            audit.record_refusal(action=AuditAction.ACCESS, repository=name, target=action, detail=reason)
         raise error
     return Access(name, Principal(credential.name), credential, known, role_in(credential, known.target))
 

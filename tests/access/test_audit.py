@@ -19,20 +19,20 @@ def told():
 
 
 @pytest.mark.parametrize(
-    ("name", "method", "path", "action"),
+    ("name", "method", "path", "right"),
     [
-        ("charlie", "GET", "manifests/v1", "access.pull"),
-        ("charlie", "POST", "blobs/uploads/", "access.push"),
-        ("rita", "POST", "blobs/uploads/", "access.push"),
-        ("bob", "DELETE", "manifests/v1", "access.delete"),
+        ("charlie", "GET", "manifests/v1", "pull"),
+        ("charlie", "POST", "blobs/uploads/", "push"),
+        ("rita", "POST", "blobs/uploads/", "push"),
+        ("bob", "DELETE", "manifests/v1", "delete"),
     ],
 )
-def test_a_missing_right_is_told(people, name, method, path, action):
+def test_a_missing_right_is_told(people, name, method, path, right):
     assert people[name].request(method, f"/v2/{NAME}/{path}").status in {403, 404}
-    assert told() == [(name, "password", action, NAME, "refused")]
+    assert told() == [(name, "password", "access", NAME, "refused")]
     event = AuditEvent.objects.get()
     assert name in event.detail["reason"]
-    assert (event.team, event.address) == ("alice", "127.0.0.1")
+    assert (event.target, event.team, event.address) == (right, "alice", "127.0.0.1")
 
 
 def test_a_challenge_is_no_refusal(people):
