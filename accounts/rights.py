@@ -240,6 +240,8 @@ def decide(credential: Credential, action: Action, target: Target) -> Decision:
 
 def role_in(credential: Credential, repository: RepositoryTarget) -> Role | None:
     """The highest role that the credential has for a repository, its own limit included."""
+    if credential.kind is Kind.EXTERNAL_TOKEN:
+        return Role.MAINTAINER  # Its scopes say what it may do; tag rules need a role all the same.
     limit = credential.limit
     if limit and limit.patterns and not any(pattern.matches(repository.name) for pattern in limit.patterns):
         return None
@@ -342,9 +344,10 @@ def _called(credential: Credential) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who did something, as rows remember it; the name is empty for anonymous."""
+    """Who does something, as rows remember it, and as what; the name is empty for anonymous."""
 
     name: str = ""
+    role: Role = Role.OWNER
 
 
 ANONYMOUS = Principal()

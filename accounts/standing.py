@@ -49,6 +49,7 @@ class KnownRepository:
     target: RepositoryTarget
     id: int | None = None
     team_id: int | None = None
+    quota_bytes: int | None = None
     replaced: bool = False
 
 
@@ -97,7 +98,7 @@ _SIGNING_KEY = """
 _REPOSITORY = f"""
     SELECT 'repository', r.name, CASE WHEN r.visibility = '' THEN t.visibility ELSE r.visibility END, '', r.id, t.id
     FROM {_REPOSITORIES} r JOIN accounts_team t ON t.id = r.team_id"""
-_TEAM = "SELECT 'team', slug, '', '', id, 0 FROM accounts_team"
+_TEAM = "SELECT 'team', slug, '', COALESCE(CAST(quota_bytes AS varchar(20)), ''), id, 0 FROM accounts_team"
 _ENDED = f"SELECT 'replaced', name, '', '', 0, 0 FROM {_REPOSITORIES}"
 
 
@@ -176,14 +177,18 @@ def _limit(row: Row) -> Limit:
 
 def _known(names: Collection[RepositoryName], rows: Collection[Row]) -> dict[str, KnownRepository]:
     found = {row[1]: row for row in rows if row[0] == "repository"}
-    teams = {row[1]: row[4] for row in rows if row[0] == "team"}
+    teams = {row[1]: row for row in rows if row[0] == "team"}
     replaced = {row[1] for row in rows if row[0] == "replaced"}
     known = {}
     for name in names:
         text, slug = name.text, name.team_slug
         row = found.get(text)
         target = RepositoryTarget(text, slug, public=bool(row and row[2] == "public"), team_exists=slug in teams)
-        known[text] = KnownRepository(target, row[4] if row else None, teams.get(slug), text in replaced)
+        team = teams.get(slug)
+        quota = int(team[3]) if team and team[3] else None
+        known[text] = KnownRepository(
+            target, row[4] if row else None, team[4] if team else None, quota, text in replaced
+        )
     return known
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from blobs.models import REPOSITORIES, BlobReview, RepositoryBlob, StorageDeletion, UsageDelta
+from blobs.models import REPOSITORIES, TAG_RULES, BlobReview, RepositoryBlob, StorageDeletion, UsageDelta
+from blobs.usage import hold_room
 from events import announcements, audit
 from events.audit_actions import AuditAction
 from oci.digests import Digest
@@ -26,21 +28,27 @@ MOUNT_SOURCES = 100
 
 @dataclass(frozen=True, slots=True)
 class HeldRepository:
-    """A repository that cannot be deleted before the transaction ends."""
+    """A repository that cannot be deleted before the transaction ends; `quota_bytes` None is unlimited."""
 
     team_id: int
     name: RepositoryName
+    quota_bytes: int | None = None
+    has_tag_rules: bool = False
 
 
 def lock_repository(repository_id: int) -> HeldRepository:
     """Keep a repository from being deleted until the transaction ends. Raises NameUnknown."""
     rows = fetch_all(
-        f"SELECT team_id, name, deleted_at IS NULL FROM {REPOSITORIES} WHERE id = %s{key_share()}",
+        "SELECT r.team_id, r.name, t.quota_bytes,"
+        f" EXISTS (SELECT 1 FROM {TAG_RULES} p WHERE p.team_id = r.team_id)"
+        f" FROM {REPOSITORIES} r JOIN accounts_team t ON t.id = r.team_id"
+        f" WHERE r.id = %s AND r.deleted_at IS NULL{key_share(of='r')}",
         [repository_id],
     )
-    if not rows or not rows[0][2]:
+    if not rows:
         raise NameUnknown
-    return HeldRepository(int(str(rows[0][0])), RepositoryName(str(rows[0][1])))
+    team_id, name, quota_bytes, has_tag_rules = cast("tuple[int, str, int | None, bool]", rows[0])
+    return HeldRepository(team_id, RepositoryName(name), quota_bytes, bool(has_tag_rules))
 
 
 def store_blob(*, digest: Digest, size: int, storage_key: str, now: datetime) -> int:
@@ -66,8 +74,11 @@ def store_blob(*, digest: Digest, size: int, storage_key: str, now: datetime) ->
     return int(str(existing[0][0]))
 
 
-def link_blob(*, repository_id: int, team_id: int, blob_id: int, size: int, now: datetime, reason: str) -> None:
-    """Give a repository the right to a blob whose row is held, under a lease that protects it until its manifest."""
+def link_blob(*, repository_id: int, held: HeldRepository, blob_id: int, size: int, now: datetime, reason: str) -> None:
+    """Give a repository the right to a blob whose row is held, under a lease that protects it until its manifest.
+
+    Raises QuotaExceeded when its team has no room for it.
+    """
     leased_until = now + settings.GC_GRACE
     RepositoryBlob.objects.bulk_create(
         [RepositoryBlob(repository_id=repository_id, blob_id=blob_id, leased_until=leased_until)],
@@ -78,10 +89,12 @@ def link_blob(*, repository_id: int, team_id: int, blob_id: int, size: int, now:
     # The row itself says whether the team has the blob: a counter here would queue a team's pushes up.
     new = fetch_all(
         "INSERT INTO blobs_teamblob (team_id, blob_id) VALUES (%s, %s) ON CONFLICT DO NOTHING RETURNING id",
-        [team_id, blob_id],
+        [held.team_id, blob_id],
     )
     if new:
-        UsageDelta.objects.create(team_id=team_id, size=size, created_at=now)
+        UsageDelta.objects.create(team_id=held.team_id, size=size, created_at=now)
+        if held.quota_bytes is not None:
+            hold_room(team_id=held.team_id, team=held.name.team_slug, quota_bytes=held.quota_bytes, size=size)
     arm_reviews(BlobReview, [blob_id], review_after=leased_until, reason=reason)
 
 
@@ -139,9 +152,7 @@ def mount_blob(
         origin = find_readable([RepositoryName(name) for name in names]) if names else None
         if origin is None:
             return False
-        link_blob(
-            repository_id=repository_id, team_id=held.team_id, blob_id=blob_id, size=size, now=now, reason="mounted"
-        )
+        link_blob(repository_id=repository_id, held=held, blob_id=blob_id, size=size, now=now, reason="mounted")
         audit.record(
             action=AuditAction.BLOB_MOUNT,
             repository=held.name,

@@ -17,6 +17,7 @@ STORAGE_KEY_LENGTH = 500
 # Tables of the app above this one, for statements that the hot paths need in one piece.
 REPOSITORIES = "repositories_repository"
 MANIFEST_REFERENCES = "repositories_manifestblob"
+TAG_RULES = "repositories_tagrule"
 
 
 class Blob(models.Model):

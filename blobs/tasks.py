@@ -5,6 +5,7 @@ from django.conf import settings
 
 from blobs.deletions import BATCH, drain_storage_deletions
 from blobs.uploads import PURGE_BATCH, purge_expired_uploads
+from blobs.usage import roll_up_usage
 
 _MAX_ROUNDS = 100
 
@@ -26,3 +27,9 @@ def drain_deletions(**_: object) -> None:
     for _round in range(_MAX_ROUNDS):
         if drain_storage_deletions() < BATCH:
             return
+
+
+@shared_task(name="blobs.roll_up_usage", ignore_result=True)
+def roll_up(**_: object) -> None:
+    """Add up what pushes and collection have noted of the teams' bytes."""
+    roll_up_usage()

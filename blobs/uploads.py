@@ -16,6 +16,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from blobs.claims import CLAIM, Claim, idle_at
+from blobs.errors import QuotaExceeded
 from blobs.links import discard_bytes, link_blob, lock_repository, store_blob
 from blobs.models import UploadSession
 from blobs.storage import BytesMissing, KeySealed, WriterBusy, Written, get_store
@@ -130,7 +131,7 @@ def complete_upload(
         except DigestMismatch:
             _discard(claim)
             raise
-        _register(claim, digest)
+        _register_or_discard(claim, digest)
 
 
 def upload_blob(*, owner: UploadOwner, digest: Digest, body: RequestBody) -> None:
@@ -147,7 +148,7 @@ def upload_blob(*, owner: UploadOwner, digest: Digest, body: RequestBody) -> Non
         _discard(claim)
         raise
     with claim.released_on_failure():
-        _register(claim, digest)
+        _register_or_discard(claim, digest)
 
 
 @retried
@@ -308,6 +309,15 @@ def _hashed(chunks: RequestBody, hasher: Hasher) -> Iterator[bytes]:
         yield chunk
 
 
+def _register_or_discard(claim: Claim, digest: Digest) -> None:
+    try:
+        _register(claim, digest)
+    except QuotaExceeded:
+        # What there is no room for must not take room until the session expires.
+        _discard(claim)
+        raise
+
+
 @retried
 def _register(claim: Claim, digest: Digest) -> None:
     """Give the bytes their new name and the repository its right to them, in one transaction."""
@@ -326,7 +336,7 @@ def _register(claim: Claim, digest: Digest) -> None:
         blob_id = store_blob(digest=digest, size=upload.offset, storage_key=claim.key, now=now)
         link_blob(
             repository_id=upload.repository_id,
-            team_id=held.team_id,
+            held=held,
             blob_id=blob_id,
             size=upload.offset,
             now=now,

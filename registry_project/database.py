@@ -81,9 +81,9 @@ def _is_lost_race(error: Exception) -> bool:
     return getattr(error.__cause__, "sqlstate", None) in {_DEADLOCK, _SERIALIZATION_FAILURE}
 
 
-def key_share(*, skip_locked: bool = False) -> str:
-    """SQL that keeps the selected rows from being removed until the transaction ends."""
-    return _lock_clause("FOR KEY SHARE", skip_locked)
+def key_share(*, of: str = "", skip_locked: bool = False) -> str:
+    """SQL that keeps the selected rows, or those of the table `of` among them, from being removed until the end."""
+    return _lock_clause(f"FOR KEY SHARE OF {of}" if of else "FOR KEY SHARE", skip_locked)
 
 
 def for_update() -> str:

@@ -6,11 +6,12 @@ from typing import Any
 from django.conf import settings
 
 from accounts.tasks import purge_failed_sign_ins
-from blobs.tasks import drain_deletions, purge_uploads
+from blobs.tasks import drain_deletions, purge_uploads, roll_up
 from events.receivers import receivers
 from events.tasks import deliver_notifications, keep_audit_log
 from registry_project.tasks import clear_sessions
 
+_ROLL_UP_INTERVAL = timedelta(seconds=30)
 _NOTIFICATIONS_INTERVAL = timedelta(seconds=1)
 _SIGN_IN_PURGE_INTERVAL = timedelta(minutes=1)
 _SESSIONS_INTERVAL = timedelta(hours=6)
@@ -23,6 +24,7 @@ def periodic_tasks() -> list[tuple[Any, timedelta]]:
         (drain_deletions, settings.GC_INTERVAL),
         (purge_uploads, settings.UPLOAD_PURGING_INTERVAL),
         (clear_sessions, _SESSIONS_INTERVAL),
+        (roll_up, _ROLL_UP_INTERVAL),
         (keep_audit_log, _AUDIT_INTERVAL),
     ]
     if settings.AUTH_KIND != "none":

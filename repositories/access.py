@@ -29,14 +29,13 @@ _READING = {"Allow": "GET, HEAD"}
 class Access:
     """A right that was granted: what domain functions take instead of a name and a user.
 
-    `role` is the caller's in the repository. `known` is what the decision was made on.
+    `principal` has the caller's role in the repository; `known` is what the decision was made on.
     """
 
     name: RepositoryName
     principal: Principal
     credential: Credential
     known: KnownRepository
-    role: Role | None = None
 
 
 def authorise(caller: Caller, action: Action, name: RepositoryName) -> Access:
@@ -56,7 +55,8 @@ def authorise(caller: Caller, action: Action, name: RepositoryName) -> Access:
             reason = {"reason": decision.reason}
             audit.record_refusal(action=AuditAction.ACCESS, repository=name, target=action, detail=reason)
         raise error
-    return Access(name, Principal(credential.name), credential, known, role_in(credential, known.target))
+    role = role_in(credential, known.target) or Role.READER
+    return Access(name, Principal(credential.name, role), credential, known)
 
 
 def find_readable(caller: Caller, access: Access, names: Collection[RepositoryName]) -> RepositoryName | None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.rights import Principal
 from blobs.links import hold_blobs, lock_repository
+from blobs.usage import check_not_over
 from events import announcements, audit
 from events.audit_actions import AuditAction
 from oci.digests import Digest
@@ -18,7 +19,7 @@ from oci.names import Reference, TagName
 from registry_project.database import any_of, fetch_all, for_update, key_share, retried, writing
 from registry_project.reviews import arm_reviews
 from repositories.models import Manifest, ManifestBlob, ManifestChild, ManifestReview, Tag, TagHistory
-from repositories.tags import describe_end, end_tags, point_tags
+from repositories.tags import check_deletes, describe_end, end_tags, point_tags
 from repositories.validation import check_urls, must_hold_child
 
 
@@ -43,7 +44,8 @@ def put_manifest(
     """Store a manifest verbatim and point tags to it (end-7).
 
     `reference` is a tag or the digest that the payload must have; `tags` come beside a digest. Raises
-    ManifestInvalid, DigestMismatch, and ManifestBlobUnknown with every digest that the repository lacks.
+    ManifestInvalid, DigestMismatch, ManifestBlobUnknown with every digest that the repository lacks, QuotaExceeded, and
+    TagImmutable or TagReserved where a rule of the team protects a tag.
     """
     document = parse_manifest(payload, content_type)
     check_urls(document)
@@ -70,11 +72,12 @@ def _store(
     now = timezone.now()
     with writing():
         held = lock_repository(repository_id)
+        check_not_over(team_id=held.team_id, team=held.name.team_slug, quota_bytes=held.quota_bytes)
         references = _hold_references(repository_id, document)
         manifest = _upsert(repository_id, principal, digest, payload, document, now)
         _link(manifest, references, document)
         moves = point_tags(
-            repository_id=repository_id, names=tags, manifest_id=manifest.pk, principal=principal, now=now
+            held, repository_id=repository_id, names=tags, manifest_id=manifest.pk, principal=principal, now=now
         )
         if tags:
             left = [move.left_id for move in moves if move.left_id is not None]
@@ -227,6 +230,7 @@ def delete_manifest(*, repository_id: int, digest: Digest, principal: Principal)
             raise ManifestUnknown({"digest": str(digest)})
         manifest_id = int(str(rows[0][0]))
         tags = list(Tag.objects.select_for_update().filter(manifest_id=manifest_id).order_by("name"))
+        check_deletes(held, tags, principal)
         end_tags(tags, reason=TagHistory.Reason.MANIFEST_DELETED, principal=principal, now=now)
         Manifest.objects.filter(pk=manifest_id).update(deleted_at=now)
         arm_reviews(ManifestReview, [manifest_id], review_after=now + settings.TRASH_KEEP, reason="deleted")

@@ -4,8 +4,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from accounts.models import Visibility
+from accounts.models import ROLE_LENGTH, ROLE_NAMES, ROLES, Visibility
 from oci.names import NAME_MAX_LENGTH, TAG_MAX_LENGTH
+from oci.patterns import PATTERN_MAX_LENGTH
 from registry_project.fields import ByteOrderedField, DigestField
 
 _TYPE_LENGTH = 255
@@ -174,6 +175,28 @@ class TagHistory(models.Model):
         indexes = (
             models.Index(fields=["repository", "name", "ended_at"], name="tag_history_timeline"),
             models.Index(fields=["manifest", "restorable_until"], name="tag_history_keeps"),
+        )
+
+
+class TagRule(models.Model):
+    """What a team says of some of its tags: a name that never moves, or one that only a role may write and delete.
+
+    `repositories` matches names inside the team, `tags` names of tags; `role` is empty where nothing is reserved.
+    """
+
+    team = models.ForeignKey("accounts.Team", models.CASCADE, related_name="tag_rules")
+    repositories = ByteOrderedField(max_length=PATTERN_MAX_LENGTH)
+    tags = ByteOrderedField(max_length=PATTERN_MAX_LENGTH)
+    immutable = models.BooleanField(default=False)
+    role = models.CharField(max_length=ROLE_LENGTH, choices=ROLES, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.CharField(max_length=_PRINCIPAL_LENGTH, blank=True, default="")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["team", "repositories", "tags"], name="tag_rule_unique"),
+            models.CheckConstraint(condition=Q(role__in=["", *ROLE_NAMES]), name="tag_rule_role_valid"),
+            models.CheckConstraint(condition=Q(immutable=True) | ~Q(role=""), name="tag_rule_says_something"),
         )
 
 

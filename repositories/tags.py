@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.rights import Principal
-from blobs.links import lock_repository
+from blobs.links import HeldRepository, lock_repository
 from events import announcements, audit
 from events.audit_actions import AuditAction
 from events.models import AuditEvent
@@ -19,6 +19,7 @@ from oci.names import RepositoryName, TagName
 from registry_project.database import LostRace, fetch_all, key_share, retried, writing
 from registry_project.reviews import arm_reviews
 from repositories.models import ManifestReview, Tag, TagHistory
+from repositories.tag_rules import rules_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,29 @@ def describe_end(name: str, repository: RepositoryName, digest: str) -> AuditEve
 
 
 def point_tags(
-    *, repository_id: int, names: Iterable[TagName], manifest_id: int, principal: Principal, now: datetime
+    held: HeldRepository,
+    *,
+    repository_id: int,
+    names: Iterable[TagName],
+    manifest_id: int,
+    principal: Principal,
+    now: datetime,
 ) -> list[TagMove]:
     """Let tags point to a manifest whose row is held; those that did not before.
 
     Belongs inside the push's transaction. Tags are taken in the order of their names, as every writer does.
     """
-    moves = (
-        _point_tag(repository_id, name, manifest_id, principal, now)
-        for name in sorted(set(names), key=lambda tag: tag.text)
-    )
-    return [move for move in moves if move is not None]
+    ordered = sorted(set(names), key=lambda tag: tag.text)
+    rules = rules_for(team_id=held.team_id, repository=held.name, exist=held.has_tag_rules and bool(ordered))
+    moves = []
+    for name in ordered:
+        rules.check_write(name, principal)
+        move = _point_tag(repository_id, name, manifest_id, principal, now)
+        # Behind the tag's row: of many first pushes at once the others find what one of them made.
+        if move is not None and move.left_id is not None:
+            rules.check_move(name)
+        moves += [move] if move else []
+    return moves
 
 
 def _point_tag(
@@ -98,11 +111,19 @@ def delete_tag(*, repository_id: int, name: TagName, principal: Principal) -> No
         tag = Tag.objects.select_for_update().filter(repository_id=repository_id, name=name.text).first()
         if tag is None:
             raise ManifestUnknown({"tag": name.text})
+        check_deletes(held, [tag], principal)
         digest = _hold_manifest_of(tag)
         end_tags([tag], reason=TagHistory.Reason.DELETED, principal=principal, now=now)
         arm_reviews(ManifestReview, [tag.manifest_id], review_after=now + settings.TRASH_KEEP, reason="untagged")
         audit.record_all([describe_end(tag.name, held.name, digest)])
         announcements.tag_deleted(repository_id=repository_id, tag=name, principal=principal.name)
+
+
+def check_deletes(held: HeldRepository, tags: Iterable[Tag], principal: Principal) -> None:
+    """Raise TagReserved or TagImmutable for the first of the tags that the principal must not delete."""
+    rules = rules_for(team_id=held.team_id, repository=held.name, exist=held.has_tag_rules)
+    for tag in tags:
+        rules.check_delete(tag.name, principal)
 
 
 def end_tags(tags: list[Tag], *, reason: TagHistory.Reason, principal: Principal, now: datetime) -> None:

@@ -9,10 +9,13 @@ from accounts.models.secrets import (
     SigningKey,
     TrustedIdentity,
 )
-from accounts.models.teams import Membership, RepositoryGrant, Team, Visibility
+from accounts.models.teams import ROLE_LENGTH, ROLE_NAMES, ROLES, Membership, RepositoryGrant, Team, Visibility
 from accounts.models.users import User
 
 __all__ = [
+    "ROLES",
+    "ROLE_LENGTH",
+    "ROLE_NAMES",
     "AccessToken",
     "FailedSignIn",
     "Membership",

@@ -23,6 +23,7 @@ from blobs.links import extend_lease, mount_blob
 from blobs.queries import get_blob, get_offered_blob
 from blobs.storage import get_store
 from blobs.uploads import ChunkOutOfOrder, UploadOwner
+from blobs.usage import check_room
 from events import announcements
 from oci.digests import CANONICAL, Digest, check_algorithm
 from oci.errors import DigestInvalid, NameInvalid
@@ -80,8 +81,11 @@ class BlobUploadsView(OCIView):
             if mount and _mounted(request, access, repository_id, mount, origin):
                 return blob_created(name, mount)
             if digest is None:
+                _check_room(access, 0)
                 return upload_status(name, uploads.start_upload(owner=owner, digest_algorithm=algorithm), 202)
-            uploads.upload_blob(owner=owner, digest=digest, body=request_body(request))
+            body = request_body(request)
+            _check_room(access, body.length or 0)
+            uploads.upload_blob(owner=owner, digest=digest, body=body)
             return blob_created(name, digest)
 
         if digest is None:
@@ -138,6 +142,11 @@ class BlobUploadView(OCIView):
 
 def _owner(access: Access) -> UploadOwner:
     return UploadOwner(get_repository_id(access), access.principal.name)
+
+
+def _check_room(access: Access, size: int) -> None:
+    known = access.known
+    check_room(team_id=known.team_id, team=access.name.team_slug, quota_bytes=known.quota_bytes, size=size)
 
 
 def _mounted(request: Request, access: Access, repository_id: int, digest: Digest, origin: str | None) -> bool:

@@ -48,6 +48,22 @@ def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
         return [future.result(PATIENCE_SECONDS) for future in futures]
 
 
+def crowded(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """As `at_once` for more calls than there are connections: they begin together and wait for one."""
+    barrier = threading.Barrier(len(calls))
+
+    def enter(call: Callable[[], Any]) -> Any:
+        barrier.wait(PATIENCE_SECONDS)
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - the outcome is the test's to judge
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        futures = [pool.submit(closing_connection(lambda call=call: enter(call))) for call in calls]
+        return [future.result(PATIENCE_SECONDS) for future in futures]
+
+
 class Gate:
     """A place in the code where the first who comes waits until `open` is called."""
 
