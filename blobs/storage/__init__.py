@@ -1,5 +1,6 @@
 """The only door to the bytes of blobs: Django's storages and django-storages stay behind it."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -41,16 +42,14 @@ def get_store() -> BlobStore:
     store = _make_store(storages["blobs"])
     if settings.REDIRECT_THROUGH:
         store.redirect = make_redirect(settings.REDIRECT_THROUGH, store.prefix)
-    return observed(store, "filesystem" if isinstance(store, LocalBlobStore) else "s3")
+    return observed(store, store.driver)
 
 
 def _make_store(storage: Storage) -> BlobStore:
+    """Only who uses an object store pays for its client library, which the settings' BACKEND has imported."""
     if isinstance(storage, FileSystemStorage):
         return LocalBlobStore(Path(storage.location))
-    # Only who uses S3 pays for its client library.
-    from blobs.storage.s3 import S3BlobStore
-    from blobs.storage.s3_client import RegistryS3Storage
-
-    if isinstance(storage, RegistryS3Storage):
-        return S3BlobStore(storage)
-    raise TypeError(f"no blob store for {type(storage).__name__}")
+    make: Callable[[], BlobStore] | None = getattr(storage, "make_blob_store", None)
+    if make is None:
+        raise TypeError(f"no blob store for {type(storage).__name__}")
+    return make()

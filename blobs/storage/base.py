@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from oci.errors import OCIError
 
@@ -66,9 +66,11 @@ class BlobStore(ABC):
     """Bytes under keys. A key is written by one upload, sealed, and then never changed.
 
     Every method raises `oci.errors.StorageFull` (507) or `oci.errors.Unavailable` (503) where the storage refuses.
-    `redirect`, when it is set, makes the addresses of `signed_url`. `prefix` is what the storage puts before each key.
+    `driver` is the name in the configuration. `redirect`, when it is set, makes the addresses of `signed_url`.
+    `prefix` is what the storage puts before each key.
     """
 
+    driver: ClassVar[str]
     redirect: Callable[[str, timedelta], str] | None = None
     prefix = ""
 

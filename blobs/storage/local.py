@@ -28,6 +28,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class LocalBlobStore(BlobStore):
+    driver = "filesystem"
+
     def __init__(self, root: Path) -> None:
         self._root = root
 

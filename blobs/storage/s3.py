@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from blobs.storage.base import BlobStore, BytesMissing, ByteStream, KeySealed, State, StoredObject, Written
+from blobs.storage.parts import stored_size
 from blobs.storage.s3_client import (
     OBJECT_HEADERS,
     SMALLEST_PART,
@@ -21,8 +22,8 @@ from blobs.storage.s3_client import (
     log,
     refusals,
 )
-from blobs.storage.s3_stream import ObjectRange
-from blobs.storage.s3_upload import Objects, PartWriter, stored_size
+from blobs.storage.s3_stream import S3Range
+from blobs.storage.s3_upload import Objects, PartWriter
 from oci.errors import Unavailable
 
 _TAIL = re.compile(r"\.tail\.[0-9]+\Z")
@@ -34,6 +35,8 @@ _COMPLETION_SECONDS = 120
 
 
 class S3BlobStore(BlobStore):
+    driver = "s3"
+
     def __init__(self, storage: RegistryS3Storage) -> None:
         client = storage.make_client()
         self._patient = storage.make_client(read_timeout=_COMPLETION_SECONDS, retries={"total_max_attempts": 2})
@@ -86,7 +89,7 @@ class S3BlobStore(BlobStore):
             return True
 
     def open_range(self, key: str, start: int, stop: int) -> ByteStream:
-        return ObjectRange(self._client, self._objects.place(key), start, stop)
+        return S3Range(self._client, self._objects.place(key), start, stop)
 
     def signed_url(self, key: str, *, lifetime: timedelta) -> str | None:
         if self.redirect:

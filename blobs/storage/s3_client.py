@@ -9,6 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[impor
 from storages.backends.s3 import S3Storage  # type: ignore[import-untyped]  # noqa: TID251 - behind the door
 from urllib3.exceptions import HTTPError
 
+from blobs.storage.base import BlobStore
+from blobs.storage.parts import CONTENT_DISPOSITION, CONTENT_TYPE
 from oci.errors import StorageFull, Unavailable
 
 log = logging.getLogger("lading.storage")
@@ -16,8 +18,7 @@ log = logging.getLogger("lading.storage")
 # S3 itself takes no smaller part, except as the last one.
 SMALLEST_PART = 5 * 1024 * 1024
 MOST_PARTS = 10_000
-# Every object may be opened by a browser that followed a redirect: it must be saved, never shown.
-OBJECT_HEADERS = {"ContentType": "application/octet-stream", "ContentDisposition": "attachment"}
+OBJECT_HEADERS = {"ContentType": CONTENT_TYPE, "ContentDisposition": CONTENT_DISPOSITION}
 
 _FULL = {"InsufficientStorage", "InsufficientCapacity", "QuotaExceeded", "XMinioStorageFull"}
 _ABSENT = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
@@ -36,6 +37,11 @@ class RegistryS3Storage(S3Storage):  # type: ignore[misc]
     def get_default_settings(self) -> dict[str, Any]:
         own = {"chunksize": 10 * 1024 * 1024, "redirect_endpoint": None}
         return {**super().get_default_settings(), **own}
+
+    def make_blob_store(self) -> BlobStore:
+        from blobs.storage.s3 import S3BlobStore
+
+        return S3BlobStore(self)
 
     def make_client(self, endpoint_url: str | None = None, **config: Any) -> Any:
         """A client of its own, with `config` over the configured botocore settings; threads may share it.

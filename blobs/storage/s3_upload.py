@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[impor
 
 from blobs.storage.base import READ_SIZE, KeySealed, State, Written
 from blobs.storage.part_buffers import PartBuffer, get_rooms
+from blobs.storage.parts import object_name, stored_size
 from blobs.storage.s3_client import MOST_PARTS, OBJECT_HEADERS, SMALLEST_PART, has_no_conditions, is_conflict, log
 from oci.errors import StorageFull
 
@@ -35,9 +36,7 @@ class Objects:
     conditional: bool = True
 
     def name(self, key: str) -> str:
-        if key.startswith("/") or ".." in key.split("/"):
-            raise ValueError(f"storage key {key!r} leaves the root directory")
-        return f"{self.prefix}{key}"
+        return object_name(self.prefix, key)
 
     def place(self, key: str) -> dict[str, str]:
         return {"Bucket": self.bucket, "Key": self.name(key)}
@@ -60,13 +59,6 @@ class Objects:
 
     def create(self, key: str, content: bytes | bytearray) -> None:
         self.once(self.client.put_object, **self.place(key), Body=content, **OBJECT_HEADERS, **self.parameters)
-
-
-def stored_size(state: State) -> int:
-    """The bytes that a state stands for."""
-    if "whole" in state:
-        return int(state["whole"])
-    return sum(int(size) for size, _ in state.get("parts", ())) + int(state.get("tail", 0))
 
 
 @dataclass(slots=True)
