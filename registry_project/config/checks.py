@@ -8,10 +8,10 @@ from difflib import get_close_matches
 from registry_project.config.auth import Lading
 from registry_project.config.configuration import Configuration
 from registry_project.config.database import django_database
-from registry_project.config.errors import ConfigurationError, Mistake
+from registry_project.config.errors import ConfigurationError, Finding, Mistake, Path
 from registry_project.config.http import SHORTEST_SECRET, parse_listen
-from registry_project.config.middleware import StorageMiddleware
-from registry_project.config.storage import DRIVERS, FUTURE_DRIVERS, GONE_DRIVERS
+from registry_project.config.storage import DRIVERS, GONE_DRIVERS, MEMORY_DRIVER
+from registry_project.config.store_checks import check_stores
 
 SHORTEST_TOKEN = timedelta(minutes=1)
 KEY_PAIR_ALGORITHMS = (
@@ -19,22 +19,20 @@ KEY_PAIR_ALGORITHMS = (
     "EdDSA",
 )
 
-Path = tuple[str | int, ...]
-Finding = tuple[Path, str]
-
 
 def check_storage(drivers: Sequence[str]) -> Iterator[Finding]:
     """Exactly one driver; `drivers` are the keys of `storage` that name one."""
     for driver in drivers:
         path = ("storage", driver)
-        if driver in FUTURE_DRIVERS:
-            yield path, f"the storage driver {driver} is not available yet; use filesystem or s3"
+        if driver == MEMORY_DRIVER:
+            advice = "use filesystem, with a temporary folder as its rootdirectory"
+            yield path, f"the storage driver {driver} is not available: the database would outlive it; {advice}"
         elif driver in GONE_DRIVERS:
             yield path, f"the storage driver {driver} is gone, in Distribution 3 too; use filesystem"
         elif driver not in DRIVERS:
             close = get_close_matches(driver, (*DRIVERS, "delete", "maintenance", "redirect", "cache", "tag"), 1)
             hint = f". Did you mean {close[0]}?" if close else ""
-            yield path, f"expected a storage driver: {' or '.join(DRIVERS)}{hint}"
+            yield path, f"expected a storage driver: {', '.join(DRIVERS[:-1])} or {DRIVERS[-1]}{hint}"
     if len(drivers) > 1:
         # The trap of Distribution's own overrides, which stops it with a panic.
         advice = "REGISTRY_STORAGE=name replaces the file's driver; REGISTRY_STORAGE_S3_BUCKET alone adds one beside it"
@@ -53,7 +51,7 @@ def check_rules(config: Configuration) -> Iterator[Finding]:
     if config.version != "0.1":
         yield ("version",), "expected 0.1"
     yield from _hooks(config)
-    yield from _storage(config)
+    yield from check_stores(config)
     yield from _http(config)
     yield from _health(config)
     yield from _notifications(config)
@@ -84,40 +82,6 @@ def _hooks(config: Configuration) -> Iterator[Finding]:
             yield (*path, "from"), "expected the sender's address"
         if not hook.options.to:
             yield (*path, "to"), "expected a list of addresses"
-
-
-def _storage(config: Configuration) -> Iterator[Finding]:
-    s3 = config.storage.s3
-    if s3 is not None:
-        path: Path = ("storage", "s3")
-        if not s3.bucket:
-            yield (*path, "bucket"), "expected the name of a bucket"
-        for given, missing in (("accesskey", "secretkey"), ("secretkey", "accesskey")):
-            if getattr(s3, given) and not getattr(s3, missing):
-                yield (*path, given), f"expected storage.s3.{missing} as well"
-        if s3.keyid and not s3.encrypt:
-            yield (*path, "keyid"), "expected storage.s3.encrypt: true as well; without it nothing is encrypted with it"
-        if s3.accelerate and s3.forcepathstyle:
-            yield (*path, "accelerate"), "cannot be had together with storage.s3.forcepathstyle"
-        if config.web.accel:
-            yield ("web", "accel"), "expected storage.filesystem: nginx can send files only"
-    for index, middleware in enumerate(config.middleware.storage):
-        if not middleware.disabled:
-            yield from _storage_middleware(middleware, ("middleware", "storage", index))
-
-
-def _storage_middleware(middleware: StorageMiddleware, path: Path) -> Iterator[Finding]:
-    options = middleware.options
-    if middleware.name not in ("redirect", "cloudfront"):
-        yield (*path, "name"), "expected redirect or cloudfront"
-        return
-    if options.baseurl is None:
-        yield (*path, "options", "baseurl"), "expected the address that clients are sent to"
-    if middleware.name == "cloudfront":
-        if options.privatekey is None:
-            yield (*path, "options", "privatekey"), "expected the path of a private key, PEM"
-        if not options.keypairid:
-            yield (*path, "options", "keypairid"), "expected the id of the key"
 
 
 def _http(config: Configuration) -> Iterator[Finding]:

@@ -3,6 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+# The path of a key, and what is wrong there.
+Path = tuple[str | int, ...]
+Finding = tuple[Path, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from registry_project.config import messages
-from registry_project.config.checks import Finding, check_auth, check_rules, check_storage
+from registry_project.config.checks import check_auth, check_rules, check_storage
 from registry_project.config.configuration import Configuration, Sections
-from registry_project.config.errors import ConfigurationError, Mistake
+from registry_project.config.errors import ConfigurationError, Finding, Mistake
 from registry_project.config.overrides import apply_overrides, named_choice
 from registry_project.config.storage import NOT_DRIVERS
 from registry_project.config.tree import Node, YamlMistake, deepest, plain, read_yaml

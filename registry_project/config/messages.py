@@ -7,9 +7,8 @@ from difflib import get_close_matches
 
 from pydantic import BaseModel
 
-from registry_project.config.checks import Path
 from registry_project.config.configuration import Sections
-from registry_project.config.errors import Mistake
+from registry_project.config.errors import Mistake, Path
 from registry_project.config.overrides import PREFIX
 from registry_project.config.schema import dotted_keys, keys_of, variable_names
 from registry_project.config.section import Secret

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from pydantic import BaseModel
+
 from registry_project.config.errors import Mistake
-from registry_project.config.schema import Shape, keys_of
+from registry_project.config.schema import Key, Shape, keys_of
 from registry_project.config.section import DriverMap, KeepCase, Section
 from registry_project.config.tree import Node, YamlMistake, read_yaml
 from registry_project.config.values import Scalar
@@ -51,6 +53,15 @@ def _order(name: str) -> tuple[list[tuple[int, int, str]], str]:
     return [(0, int(p), "") if p.isascii() and p.isdigit() else (1, 0, p.upper()) for p in parts], name
 
 
+def _find_key(section: type[BaseModel], path: list[str]) -> tuple[Key | None, list[str]]:
+    """The key that `path` begins with, and the path with its name as one component: `MAX_RETRIES` is one key."""
+    for key in keys_of(section):
+        length = 1 + key.name.count("_")
+        if key.matches("_".join(path[:length])):
+            return key, ["_".join(path[:length]), *path[length:]]
+    return None, path
+
+
 class _Override:
     def __init__(self, name: str, text: str, notes: list[str]) -> None:
         self.place = f"environment variable {name}"
@@ -69,7 +80,7 @@ class _Override:
     def apply(self, node: Node, shape: Shape, path: list[str], *, keep_case: bool) -> None:
         """Set the value at `path`, one or more components, below `node`."""
         if shape.kind == "section" and shape.section:
-            key = next((key for key in keys_of(shape.section) if key.matches(path[0])), None)
+            key, path = _find_key(shape.section, path)
             if key is not None:
                 self.set_in_mapping(node, key.name, key.shape, path, keep_case=bool(key.note(KeepCase)))
             elif issubclass(shape.section, DriverMap):

@@ -1,8 +1,10 @@
 """From the `storage` section to Django's STORAGES."""
 
+import json
 from typing import Any
 
-from registry_project.config.storage import S3, StorageSection
+from registry_project.config.object_stores import GCS, S3, Azure
+from registry_project.config.storage import StorageSection
 
 # Bounds on how long a store that hangs can hold a request up: three attempts fit into an upload's claim of 60 s.
 CONNECT_SECONDS = 5
@@ -15,6 +17,10 @@ def django_storage(storage: StorageSection) -> dict[str, Any]:
     """This will give the entry of STORAGES for blobs: `BACKEND` and its `OPTIONS`."""
     if storage.s3 is not None:
         return {"BACKEND": "blobs.storage.s3_client.RegistryS3Storage", "OPTIONS": _s3_options(storage.s3)}
+    if storage.gcs is not None:
+        return {"BACKEND": "blobs.storage.gcs_client.RegistryGCSStorage", "OPTIONS": _gcs_options(storage.gcs)}
+    if storage.azure is not None:
+        return {"BACKEND": "blobs.storage.azure_client.RegistryAzureStorage", "OPTIONS": _azure_options(storage.azure)}
     return {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {"location": str(storage.filesystem.rootdirectory)},
@@ -59,6 +65,32 @@ def _s3_options(s3: S3) -> dict[str, Any]:
     if s3.accesskey:
         options |= {"access_key": s3.accesskey, "secret_key": s3.secretkey, "security_token": s3.sessiontoken or None}
     return options
+
+
+def _gcs_options(gcs: GCS) -> dict[str, Any]:
+    return {
+        "bucket_name": gcs.bucket,
+        "location": gcs.rootdirectory.strip("/"),
+        "chunksize": gcs.chunksize,
+        "service_account": json.loads(gcs.keyfile.read_bytes()) if gcs.keyfile else gcs.credentials,
+        "endpoint": gcs.endpoint,
+        "user_agent": gcs.useragent,
+    }
+
+
+def _azure_options(azure: Azure) -> dict[str, Any]:
+    return {
+        "account_name": azure.accountname,
+        "account_key": azure.accountkey if azure.signs_in_by_key else None,
+        "client_secret": azure.credentials if azure.credentials.type == "client_secret" else None,
+        "azure_container": azure.container,
+        "location": azure.rootdirectory.strip("/"),
+        "chunksize": azure.chunksize,
+        "service_url": (azure.serviceurl or f"https://{azure.accountname}.blob.{azure.realm}").rstrip("/"),
+        "retries": max(azure.max_retries, 0),
+        "retry_delay": azure.retry_delay.total_seconds(),
+        "verify": not azure.skipverify,
+    }
 
 
 def _address(endpoint: str | None, *, secure: bool) -> str | None:

@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 from registry_project.config import messages
-from registry_project.config.checks import Finding, Path
+from registry_project.config.errors import Finding, Path
 from registry_project.config.schema import Shape, keys_of
 from registry_project.config.section import Ignored, Refused
 from registry_project.config.tree import Node

@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 def test_the_page_has_exactly_the_rows_of_the_model():
     described = list(config_schema(Sections))
     tables = PAGE.partition("## All keys")[2].partition("## What differs")[0]
-    rows = {line for line in tables.splitlines() if re.match(r"\| `[a-z0-9.\[\]]+` \|", line)}
+    rows = {line for line in tables.splitlines() if re.match(r"\| `[a-z0-9._\[\]]+` \|", line)}
     expected = {item.row for item in described}
     assert expected - rows == set(), "write these with python -m registry_project.config.documentation"
     assert rows - expected == set(), "no key of the model has these rows"
@@ -32,7 +32,7 @@ def test_a_default_that_is_named_is_the_default():
     config = load_configuration(None, {})
     # These cannot stand alone: a kind of auth that is not there yet, a store without its bucket, and a mode that
     # needs certificates.
-    apart = re.compile(r"auth\..*|storage\.s3\..*|http\.tls\.clientauth|.*\[\].*")
+    apart = re.compile(r"auth\..*|storage\.(s3|gcs|azure)\..*|http\.tls\.clientauth|.*\[\].*")
     for item in config_schema(Sections):
         if not item.default or apart.fullmatch(item.key):
             continue

@@ -37,14 +37,16 @@ def write(tmp_path, text):
         ("storage:\n  delete: true", "storage.delete", '"true"', 2, "expected keys and values below it"),
         ("storage:\n  filesystem: [a]", "storage.filesystem", None, 2, "expected keys and values below it"),
         ("storage: s3", "storage.s3.bucket", None, 1, "expected the name of a bucket"),
-        ("storage:\n  gcs:\n    bucket: b", "storage.gcs", None, 2, "the storage driver gcs is not available yet"),
+        ("storage: gcs", "storage.gcs.bucket", None, 1, "expected the name of a bucket"),
+        ("storage: azure", "storage.azure.container", None, 1, "expected the name of a container"),
+        ("storage: inmemory", "storage.inmemory", None, 1, "the storage driver inmemory is not available: the data"),
         ("storage:\n  swift: {}", "storage.swift", None, 2, "the storage driver swift is gone"),
         (
             "storage:\n  delte: {enabled: true}",
             "storage.delte",
             None,
             2,
-            "expected a storage driver: filesystem or s3. Did",
+            "expected a storage driver: filesystem, s3, gcs or azure. Did",
         ),
         (
             "storage:\n  maintenance:\n    uploadpurging:\n      age: 7",
