@@ -7,16 +7,31 @@ from django.db.backends.base.operations import BaseDatabaseOperations
 
 from blobs.storage import get_store
 from tests.factories import Registry
+from tests.gcs_server import fake_gcs_server, gcs_server
 from tests.s3_server import s3_server, versitygw
 from tests.services import ServiceUnavailable
 
+SERVICES = {"s3_service": versitygw, "gcs_service": fake_gcs_server}
+
 
 def pytest_collection_finish(session):
-    """Build the S3 server before the tests begin: the time limit of a test would not suffice."""
-    wanted = any("s3" in item.nodeid or "/storage/" in item.nodeid for item in session.items)
-    if wanted and not session.config.option.collectonly:
-        with suppress(ServiceUnavailable):  # the tests that need it say so
-            versitygw()
+    """Build the object stores before the tests begin: the time limit of a test would not suffice."""
+    if session.config.option.collectonly:
+        return
+    for name, build in SERVICES.items():
+        # The contract asks for its stores by parameter.
+        driver = name.removesuffix("_service")
+        if any(name in item.fixturenames or f"[{driver}" in item.nodeid for item in session.items):
+            with suppress(ServiceUnavailable):  # the tests that need it say so
+                build()
+
+
+def _served(server):
+    try:
+        with server() as running:
+            yield running
+    except ServiceUnavailable as problem:
+        pytest.skip(str(problem))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,11 +57,13 @@ def _flush_of_the_audit_log():
 @pytest.fixture(scope="session")
 def s3_service():
     """A private S3 server for the whole run."""
-    try:
-        with s3_server() as server:
-            yield server
-    except ServiceUnavailable as problem:
-        pytest.skip(str(problem))
+    yield from _served(s3_server)
+
+
+@pytest.fixture(scope="session")
+def gcs_service():
+    """A private server of Google Cloud Storage's kind for the whole run."""
+    yield from _served(gcs_server)
 
 
 @pytest.fixture

@@ -1,27 +1,20 @@
 """A private S3 server for tests: versitygw over a folder that is gone afterwards."""
 
-import os
 import secrets
-import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
-from tests.live_server import PROJECT, free_port
+from tests.live_server import free_port
 from tests.services import private_folder
-from tests.services.processes import ServiceUnavailable, dies_with_parent
+from tests.store_programs import go_program, running
 
 MODULE = "github.com/versity/versitygw/cmd/versitygw"
 VERSION = "v1.8.0"
 BUCKET = "registry"
 REGION = "us-east-1"
-BUILD_SECONDS = 1500
-START_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -70,67 +63,14 @@ def s3_server() -> Iterator[S3Server]:
     program = versitygw()
     with private_folder() as folder:
         server = S3Server(free_port(), secrets.token_hex(8), secrets.token_hex(16))
-        for name in ("data", "versions"):
-            (folder / name).mkdir()
-        log_path = folder / "versitygw.log"
-        with log_path.open("wb") as log:
-            process = subprocess.Popen(
-                [program, "--port", f"127.0.0.1:{server.port}", "--quiet", "posix", str(folder / "data")],
-                env={**os.environ, "ROOT_ACCESS_KEY": server.access_key, "ROOT_SECRET_KEY": server.secret_key},
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=dies_with_parent(signal.SIGKILL),
-            )
-        try:
-            _wait(process, server.port, log_path)
+        (folder / "data").mkdir()
+        command = [program, "--port", f"127.0.0.1:{server.port}", "--quiet", "posix", folder / "data"]
+        keys = {"ROOT_ACCESS_KEY": server.access_key, "ROOT_SECRET_KEY": server.secret_key}
+        with running(command, port=server.port, folder=folder, environ=keys):
             server.client().create_bucket(Bucket=BUCKET)
             yield server
-        finally:
-            process.kill()
-            process.wait()
 
 
 def versitygw() -> Path:
     """This will build the server by its name, once. Raises ServiceUnavailable."""
-    folder = PROJECT / ".cache" / "go-bin"
-    program = folder / "versitygw"
-    stamp = folder / f".versitygw-{VERSION}"
-    if program.exists() and stamp.exists():
-        return program
-    go = subprocess.run([PROJECT / "scripts" / "ensure-go"], stdout=subprocess.PIPE, text=True, check=False)
-    if go.returncode != 0:
-        raise ServiceUnavailable("there is no Go to build an S3 server with")
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        built = subprocess.run(
-            [go.stdout.strip().splitlines()[-1], "install", f"{MODULE}@{VERSION}"],
-            env={**os.environ, "GOBIN": str(folder)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=BUILD_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ServiceUnavailable(f"no S3 server could be built: {error}") from error
-    if built.returncode != 0:
-        raise ServiceUnavailable(f"no S3 server could be built: {built.stderr.strip()[-500:]}")
-    stamp.touch()
-    return program
-
-
-def _wait(process: "subprocess.Popen[bytes]", port: int, log_path: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        connection = HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", "/")
-            connection.getresponse().read()
-        except (OSError, HTTPException):
-            time.sleep(0.05)
-        else:
-            return
-        finally:
-            connection.close()
-    raise ServiceUnavailable(f"the S3 server did not start: {log_path.read_text(errors='replace')[-500:]}")
+    return go_program(MODULE, VERSION)

@@ -12,7 +12,7 @@ from blobs.storage import BytesMissing, KeySealed
 from blobs.storage.part_buffers import Rooms
 from blobs.storage.s3_client import SMALLEST_PART, distrust_torn_answer
 from oci.errors import Unavailable
-from tests.object_stores import make_s3_store
+from tests.object_stores import make_object_store
 from tests.s3_server import BUCKET
 
 MIB = 1024 * 1024
@@ -21,7 +21,7 @@ LARGE = bytes(range(256)) * (12 * MIB // 256)
 
 @pytest.fixture
 def store(s3_service):
-    return make_s3_store(s3_service)
+    return make_object_store(s3_service)
 
 
 @pytest.fixture
@@ -278,7 +278,7 @@ def test_signed_address_serves_the_bytes_as_a_download(store):
 
 
 def test_signed_address_names_the_endpoint_of_the_clients(s3_service):
-    store = make_s3_store(s3_service, redirectendpoint="https://public.example.org")
+    store = make_object_store(s3_service, redirectendpoint="https://public.example.org")
     url = store.signed_url("blobs/aa/x", lifetime=timedelta(minutes=1))
     assert url.startswith(f"https://public.example.org/{BUCKET}/{store.prefix}blobs/aa/x?")
 
@@ -307,7 +307,7 @@ def test_store_that_knows_no_conditions_is_used_without(store, monkeypatch):
 
 
 def test_smallest_chunk_is_what_s3_takes(s3_service):
-    assert make_s3_store(s3_service)._chunksize == SMALLEST_PART
+    assert make_object_store(s3_service)._chunksize == SMALLEST_PART
 
 
 def test_success_that_lacks_its_headers_is_none():

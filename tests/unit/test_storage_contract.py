@@ -10,11 +10,12 @@ import pytest
 from blobs.storage import BytesMissing, KeySealed, WriterBusy
 from blobs.storage.base import READ_SIZE
 from blobs.storage.local import LocalBlobStore
-from tests.object_stores import make_s3_store
+from tests.object_stores import make_object_store
 
 BACKENDS = {
     "local": lambda request: LocalBlobStore(request.getfixturevalue("tmp_path") / "root"),
-    "s3": lambda request: make_s3_store(request.getfixturevalue("s3_service")),
+    "s3": lambda request: make_object_store(request.getfixturevalue("s3_service")),
+    "gcs": lambda request: make_object_store(request.getfixturevalue("gcs_service")),
 }
 CONTENT = bytes(range(256)) * 1000
 
