@@ -6,12 +6,13 @@ import pytest
 from django.db.backends.base.operations import BaseDatabaseOperations
 
 from blobs.storage import get_store
+from tests.azure_server import azure_server, azurite
 from tests.factories import Registry
 from tests.gcs_server import fake_gcs_server, gcs_server
 from tests.s3_server import s3_server, versitygw
 from tests.services import ServiceUnavailable
 
-SERVICES = {"s3_service": versitygw, "gcs_service": fake_gcs_server}
+SERVICES = {"s3_service": versitygw, "gcs_service": fake_gcs_server, "azure_service": azurite}
 
 
 def pytest_collection_finish(session):
@@ -64,6 +65,12 @@ def s3_service():
 def gcs_service():
     """A private server of Google Cloud Storage's kind for the whole run."""
     yield from _served(gcs_server)
+
+
+@pytest.fixture(scope="session")
+def azure_service():
+    """A private server of Azure's kind for the whole run."""
+    yield from _served(azure_server)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ BACKENDS = {
     "local": lambda request: LocalBlobStore(request.getfixturevalue("tmp_path") / "root"),
     "s3": lambda request: make_object_store(request.getfixturevalue("s3_service")),
     "gcs": lambda request: make_object_store(request.getfixturevalue("gcs_service")),
+    "azure": lambda request: make_object_store(request.getfixturevalue("azure_service")),
 }
 CONTENT = bytes(range(256)) * 1000
 
