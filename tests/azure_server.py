@@ -47,6 +47,10 @@ class AzureServer:
         key = {"account_name": ACCOUNT, "account_key": self.key}
         return ContainerClient(f"{self.endpoint}/{ACCOUNT}", CONTAINER, credential=key)
 
+    def names(self) -> list[str]:
+        """The names of all that is stored, uploads that are not complete as well."""
+        return [blob.name for blob in self.client().list_blobs(include=["uncommittedblobs"])]
+
 
 @contextmanager
 def azure_server() -> Iterator[AzureServer]:

@@ -65,6 +65,10 @@ class GCSServer:
             project="tests", credentials=AnonymousCredentials(), client_options={"api_endpoint": self.endpoint}
         )
 
+    def names(self) -> list[str]:
+        """The names of all that is stored, parts of uploads that are not complete as well."""
+        return [blob.name for blob in self.client().list_blobs(BUCKET)]
+
 
 @contextmanager
 def gcs_server() -> Iterator[GCSServer]:

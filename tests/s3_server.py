@@ -56,6 +56,13 @@ class S3Server:
             config=Config(s3={"addressing_style": "path"}),
         )
 
+    def names(self) -> list[str]:
+        """The names of all that is stored, uploads that are not complete as well."""
+        client = self.client()
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        names = [item["Key"] for page in pages for item in page.get("Contents", ())]
+        return names + [item["Key"] for item in client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", ())]
+
 
 @contextmanager
 def s3_server() -> Iterator[S3Server]:

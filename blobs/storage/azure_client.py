@@ -20,7 +20,6 @@ from blobs.storage.http import with_connections
 from blobs.storage.parts import CONTENT_DISPOSITION, CONTENT_TYPE, log
 from oci.errors import StorageFull, Unavailable
 from registry_project.config.object_stores import LARGEST_CHUNK, AzureCredentials
-from registry_project.config.stores import CONNECT_SECONDS, READ_SECONDS
 
 FAILURES = (AzureError, HTTPError, OSError)
 # A delegation key is asked for this long, and anew when less than the second is left.
@@ -33,7 +32,7 @@ logging.getLogger("azure").setLevel(logging.WARNING)
 
 
 class RegistryAzureStorage(AzureStorage):  # type: ignore[misc]
-    """django-storages' Azure with the settings that only a registry has; sizes in bytes, delays in seconds."""
+    """django-storages' Azure with the settings that only a registry has; sizes in bytes, times in seconds."""
 
     account_name: str
     account_key: str | None
@@ -44,6 +43,7 @@ class RegistryAzureStorage(AzureStorage):  # type: ignore[misc]
     retries: int
     retry_delay: float
     verify: bool
+    times: tuple[float, float]
 
     def get_default_settings(self) -> dict[str, Any]:
         own = {
@@ -53,6 +53,7 @@ class RegistryAzureStorage(AzureStorage):  # type: ignore[misc]
             "retries": 5,
             "retry_delay": 0.1,
             "verify": True,
+            "times": (5, 15),
         }
         return {**super().get_default_settings(), **own}
 
@@ -73,8 +74,8 @@ class RegistryAzureStorage(AzureStorage):  # type: ignore[misc]
         transport = RequestsTransport(
             session=with_connections(requests.Session(), retries=0),
             session_owner=False,
-            connection_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
+            connection_timeout=self.times[0],
+            read_timeout=self.times[1],
             connection_verify=self.verify,
         )
         key = {"account_name": self.account_name, "account_key": self.account_key or ""}
@@ -93,6 +94,7 @@ class Access:
 
     def __init__(self, storage: RegistryAzureStorage) -> None:
         self._storage = storage
+        self.times = storage.times
         self._service: BlobServiceClient = storage.service_client
         self._lock = Lock()
         self._key: UserDelegationKey | None = None

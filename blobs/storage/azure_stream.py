@@ -19,7 +19,7 @@ class AzureRange(ObjectRange):
     def get(self, start: int, stop: int, version: str | None) -> Opened | None:
         headers = self._access.headers() | ({"If-Match": version} if version else {})
         url = f"{self._url}?{self._access.query(self._name)}"
-        return get_range(self._session, url, start, stop, headers=headers, version="ETag")
+        return get_range(self._session, url, start, stop, headers=headers, version="ETag", times=self._access.times)
 
     def refusals(self) -> AbstractContextManager[None]:
         return refusals()

@@ -15,7 +15,6 @@ from blobs.storage.base import ByteStream, StoredObject
 from blobs.storage.gcs_client import FAILURES, RegistryGCSStorage, patience, refusals
 from blobs.storage.gcs_stream import GCSRange
 from blobs.storage.parts import CONTENT_DISPOSITION, CONTENT_TYPE, ObjectExists, Part, PartedBlobStore, log
-from registry_project.config.stores import CONNECT_SECONDS, READ_SECONDS
 
 # The store composes no more objects at a time, but composed ones again.
 MOST_COMPOSED = 32
@@ -31,6 +30,7 @@ class GCSBlobStore(PartedBlobStore):
 
     def __init__(self, storage: RegistryGCSStorage) -> None:
         super().__init__(location=storage.location, chunksize=storage.chunksize)
+        self._times = storage.times
         self._client = storage.make_client()
         self._bucket = self._client.bucket(storage.bucket_name)
         self._session = storage.make_session(self._client)
@@ -63,7 +63,7 @@ class GCSBlobStore(PartedBlobStore):
             log.warning("the parts of the upload of %s stay until it is deleted: %s", key, error)
 
     def find_size(self, key: str) -> int | None:
-        found = self._bucket.get_blob(self.name(key), timeout=_times(), retry=patience())
+        found = self._bucket.get_blob(self.name(key), timeout=self._times, retry=patience())
         return None if found is None else int(found.size)
 
     def parts_size(self, key: str, parts: list[Part]) -> int | None:
@@ -81,7 +81,7 @@ class GCSBlobStore(PartedBlobStore):
     def open_range(self, key: str, start: int, stop: int) -> ByteStream:
         name = self.name(key)
         place = f"/download/storage/v1/b/{self._bucket.name}/o/{quote(name, safe='')}?alt=media"
-        return GCSRange(self._session, self._client.api_endpoint + place, name, start, stop)
+        return GCSRange(self._session, self._client.api_endpoint + place, name, start, stop, self._times)
 
     def signed_url(self, key: str, *, lifetime: timedelta) -> str | None:
         if self.redirect:
@@ -120,7 +120,7 @@ class GCSBlobStore(PartedBlobStore):
                 return
             # That the bucket can be written to is asked once; writing costs money.
             probe = self._bucket.blob(self.name(".writable"))
-            probe.upload_from_string(b"", content_type=CONTENT_TYPE, timeout=_times(), retry=patience())
+            probe.upload_from_string(b"", content_type=CONTENT_TYPE, timeout=self._times, retry=patience())
             self._probed = True
 
     def _upload(self, name: str, content: bytes) -> None:
@@ -131,7 +131,7 @@ class GCSBlobStore(PartedBlobStore):
                 content,
                 content_type=CONTENT_TYPE,
                 if_generation_match=0,
-                timeout=_times(),
+                timeout=self._times,
                 retry=patience(),
                 checksum="crc32c",
             )
@@ -153,7 +153,7 @@ class GCSBlobStore(PartedBlobStore):
             target.compose(
                 [self._bucket.blob(source) for source in sources],
                 if_generation_match=0,
-                timeout=(CONNECT_SECONDS, _COMPOSE_SECONDS),
+                timeout=(self._times[0], _COMPOSE_SECONDS),
                 retry=patience(),
             )
         except PreconditionFailed as error:
@@ -168,7 +168,7 @@ class GCSBlobStore(PartedBlobStore):
             prefix=self.name(key),
             max_results=most,
             fields="items(name,size),nextPageToken",
-            timeout=_times(),
+            timeout=self._times,
             retry=patience(),
         )
         for blob in found:
@@ -183,7 +183,7 @@ class GCSBlobStore(PartedBlobStore):
 
     def _delete_name(self, name: str) -> None:
         try:
-            self._bucket.blob(name).delete(timeout=_times(), retry=patience())
+            self._bucket.blob(name).delete(timeout=self._times, retry=patience())
         except NotFound:
             return
 
@@ -194,7 +194,3 @@ def _new_part(size: int, *, level: int) -> Part:
 
 def _level(part: Part) -> int:
     return int(str(part[1]).partition(".")[0])
-
-
-def _times() -> tuple[float, float]:
-    return CONNECT_SECONDS, READ_SECONDS

@@ -28,15 +28,16 @@ RETRY_SECONDS = 30
 
 
 class RegistryGCSStorage(GoogleCloudStorage):  # type: ignore[misc]
-    """django-storages' GCS with the settings that only a registry has; sizes in bytes."""
+    """django-storages' GCS with the settings that only a registry has; sizes in bytes, times in seconds."""
 
     chunksize: int
     service_account: dict[str, Any]
     endpoint: str | None
     user_agent: str
+    times: tuple[float, float]
 
     def get_default_settings(self) -> dict[str, Any]:
-        own = {"chunksize": 16 * 1024 * 1024, "service_account": {}, "endpoint": None, "user_agent": ""}
+        own = {"chunksize": 16 << 20, "service_account": {}, "endpoint": None, "user_agent": "", "times": (5, 15)}
         return {**super().get_default_settings(), **own}
 
     def make_blob_store(self) -> BlobStore:

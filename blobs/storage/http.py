@@ -8,10 +8,11 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from blobs.storage.stream import Opened
-from registry_project.config.stores import CONNECT_SECONDS, KEPT_CONNECTIONS, READ_SECONDS
+from registry_project.config.stores import KEPT_CONNECTIONS
 
 _ABSENT = {404, 412, 416}
 _RETRIED = (408, 429, 500, 502, 503, 504)
+Times = tuple[float, float]
 Session = TypeVar("Session", bound=Any)
 
 # More transfers than connections are kept are normal here: those beyond are closed after use.
@@ -39,14 +40,24 @@ def with_connections(session: Session, *, retries: int, delay: float = 0.0) -> S
 
 
 def get_range(
-    session: requests.Session, url: str, start: int, stop: int, *, headers: dict[str, str], version: str
+    session: requests.Session,
+    url: str,
+    start: int,
+    stop: int,
+    *,
+    headers: dict[str, str],
+    version: str,
+    times: Times,
 ) -> Opened | None:
-    """GET bytes `start` to `stop` (exclusive); None when they are not there. `version` is the header that names it."""
+    """GET bytes `start` to `stop` (exclusive); None when they are not there.
+
+    `version` is the header that names what is read, `times` the seconds to connect and to wait for bytes.
+    """
     answer = session.get(
         url,
         headers={**headers, "Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"},
         stream=True,
-        timeout=(CONNECT_SECONDS, READ_SECONDS),
+        timeout=times,
     )
     if answer.status_code in {200, 206}:
         return Opened(answer.raw, int(answer.headers.get("Content-Length", -1)), answer.headers.get(version))

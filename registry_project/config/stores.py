@@ -75,6 +75,7 @@ def _gcs_options(gcs: GCS) -> dict[str, Any]:
         "service_account": json.loads(gcs.keyfile.read_bytes()) if gcs.keyfile else gcs.credentials,
         "endpoint": gcs.endpoint,
         "user_agent": gcs.useragent,
+        "times": (CONNECT_SECONDS, READ_SECONDS),
     }
 
 
@@ -90,6 +91,7 @@ def _azure_options(azure: Azure) -> dict[str, Any]:
         "retries": max(azure.max_retries, 0),
         "retry_delay": azure.retry_delay.total_seconds(),
         "verify": not azure.skipverify,
+        "times": (CONNECT_SECONDS, READ_SECONDS),
     }
 
 

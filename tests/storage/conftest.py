@@ -1,4 +1,4 @@
-"""Servers that store in S3."""
+"""Servers that store in object stores."""
 
 import pytest
 
@@ -16,11 +16,17 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.stores)
 
 
+@pytest.fixture(scope="session", params=["s3", "gcs", "azure"])
+def object_service(request):
+    """Each object store that tests can run."""
+    return request.getfixturevalue(f"{request.param}_service")
+
+
 @pytest.fixture(scope="session", params=["through the server", "redirects"])
-def s3_live(request, s3_service):
-    """A server that stores in S3 and sends clients there, or does not."""
+def object_live(request, object_service):
+    """A server that stores there and sends clients there, or does not."""
     redirects = "true" if request.param == "through the server" else "false"
-    environ = s3_service.environ(rootdirectory=f"live-{redirects}", chunksize="5242880")
+    environ = object_service.environ(rootdirectory=f"live-{redirects}", chunksize="5242880")
     environ |= {**QUICK, "REGISTRY_STORAGE_REDIRECT_DISABLE": redirects}
     with live_server(database=default_database(), environ=environ) as server:
         server.redirects = redirects == "false"

@@ -1,4 +1,4 @@
-"""Whatever an S3 store does: no acknowledged byte is lost, nothing is left unnamed, and nobody sees a 500.
+"""Whatever an object store does: no acknowledged byte is lost, nothing is left unnamed, and nobody sees a 500.
 
 Each operation runs under each fault, once at each of its requests to the store, and as long as it takes.
 """
@@ -21,30 +21,31 @@ from tests.fault_proxy import KINDS, fault_proxy
 
 MIB = 1024 * 1024
 # More requests than any operation here makes of the store.
-MOST_REQUESTS = 6
+MOST_REQUESTS = 8
 ONCE, LASTING = "once", "lasting"
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def proxy(s3_service):
-    with fault_proxy(s3_service.port) as proxy:
+def proxy(object_service):
+    with fault_proxy(object_service.port) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def configure(s3_service, proxy, settings):
-    """Puts S3 behind the proxy in place of the local store of other tests."""
+def configure(object_service, proxy, settings, monkeypatch):
+    """Puts an object store behind the proxy in place of the local store of other tests."""
 
     def configure():
         keys = {"rootdirectory": secrets.token_hex(4), "chunksize": str(5 * MIB)}
-        environ = s3_service.environ(endpoint=proxy.endpoint, **keys)
+        environ = object_service.environ(endpoint=proxy.endpoint, **keys)
         storage = load_configuration(None, environ).storage
         settings.STORAGES = {**settings.STORAGES, "blobs": django_storage(storage)}
         get_store.cache_clear()
 
     settings.REDIRECT_BLOBS = False
+    monkeypatch.setattr("blobs.storage.gcs_client.RETRY_SECONDS", 1)
     proxy.heal()
     yield configure
     proxy.heal()

@@ -1,4 +1,4 @@
-"""The OCI conformance programs against a Lading that stores in S3, with redirects off and on."""
+"""The OCI conformance programs against a Lading that stores in an object store, with redirects off and on."""
 
 import os
 
@@ -20,18 +20,18 @@ def comes_from_the_store(test):
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", RUNS)
-def test_conformance_on_s3(s3_live, name, tmp_path, monkeypatch):
+def test_conformance_on_object_stores(object_live, name, tmp_path, monkeypatch):
     try:
         run = RUNS[name]()
     except ProgramUnavailable as problem:
         pytest.skip(f"the conformance program cannot be had: {problem}")
     monkeypatch.delenv("REGISTRY_STORAGE", raising=False)
     assert "OCI_REGISTRY" not in os.environ
-    report, status = execute(run, s3_live, tmp_path / "report")
-    failed = [test for test in report.named("failed") if not (s3_live.redirects and comes_from_the_store(test))]
+    report, status = execute(run, object_live, tmp_path / "report")
+    failed = [test for test in report.named("failed") if not (object_live.redirects and comes_from_the_store(test))]
     assert [test.name for test in failed] == []
-    assert status == 0 or s3_live.redirects
+    assert status == 0 or object_live.redirects
     assert report.counts[0] > 10
     skipped = [test for test in report.named("skipped") if find_reason(run.name, test) is None]
-    assert [test.name for test in skipped if not (s3_live.redirects and test.name.endswith(IGNORED_RANGE))] == []
-    assert_check_finds_nothing(s3_live)
+    assert [test.name for test in skipped if not (object_live.redirects and test.name.endswith(IGNORED_RANGE))] == []
+    assert_check_finds_nothing(object_live)
