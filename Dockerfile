@@ -8,7 +8,8 @@ COPY requirements ./requirements
 RUN python3 -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes -r requirements/build.txt \
     && python3 -m venv /opt/lading \
-    && /opt/lading/bin/pip install --require-hashes -r requirements/runtime.txt
+    && /opt/lading/bin/pip install --require-hashes -r requirements/runtime.txt \
+    && /opt/lading/bin/pip install --require-hashes -r requirements/stores.txt
 COPY . .
 # The wheel, not the checkout: an image holds one of them, never both.
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation -w /wheel . \

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 import requests
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import AzureError, HttpResponseError, ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobSasPermissions, BlobServiceClient, LinearRetry, UserDelegationKey, generate_blob_sas
 from django.utils import timezone
@@ -71,7 +71,7 @@ class RegistryAzureStorage(AzureStorage):  # type: ignore[misc]
     def _get_service_client(self) -> BlobServiceClient:
         if not self.account_key:
             self.token_credential = _token_credential(self.client_secret)
-        transport = RequestsTransport(
+        transport = _Transport(
             session=with_connections(requests.Session(), retries=0),
             session_owner=False,
             connection_timeout=self.times[0],
@@ -134,6 +134,22 @@ class Access:
                 self._key = self._service.get_user_delegation_key(now - timedelta(minutes=5), expires_at)
                 self._key_expires_at = expires_at
             return self._key
+
+
+class _Transport(RequestsTransport):  # type: ignore[misc]
+    """Makes a success that broke off among its headers, which Python's HTTP client takes for whole, a failure.
+
+    The client then tries again.
+    """
+
+    def send(self, request: Any, **kwargs: Any) -> Any:
+        response = super().send(request, **kwargs)
+        headers = response.headers
+        framed = "content-length" in headers or "transfer-encoding" in headers
+        if response.status_code < 300 and not (framed and "x-ms-request-id" in headers):
+            response.internal_response.close()
+            raise ServiceResponseError("the answer broke off among its headers")
+        return response
 
 
 class _Retry(LinearRetry):

@@ -59,8 +59,9 @@ def get_range(
         stream=True,
         timeout=times,
     )
-    if answer.status_code in {200, 206}:
-        return Opened(answer.raw, int(answer.headers.get("Content-Length", -1)), answer.headers.get(version))
+    size = answer.headers.get("Content-Length")
+    if answer.status_code in {200, 206} and size is not None:
+        return Opened(answer.raw, int(size), answer.headers.get(version))
     answer.close()
     if answer.status_code in _ABSENT:
         return None

@@ -44,7 +44,7 @@ def _s3(s3: S3) -> Iterator[Finding]:
 
 def _gcs(gcs: GCS) -> Iterator[Finding]:
     path: Path = ("storage", "gcs")
-    yield from _client_library(path, "google.cloud.storage", "gcs")
+    yield from _client_library(path, "gcs", "google.cloud.storage")
     if not gcs.bucket:
         yield (*path, "bucket"), "expected the name of a bucket"
     if gcs.keyfile and gcs.credentials:
@@ -70,7 +70,9 @@ def _json_file(path: FilePath) -> dict[str, object] | str:
 
 def _azure(azure: Azure) -> Iterator[Finding]:
     path: Path = ("storage", "azure")
-    yield from _client_library(path, "azure.storage.blob", "azure")
+    yield from _client_library(
+        path, "azure", "azure.storage.blob", *([] if azure.signs_in_by_key else ["azure.identity"])
+    )
     if not azure.accountname:
         yield (*path, "accountname"), "expected the name of a storage account"
     if not azure.container:
@@ -83,20 +85,21 @@ def _azure(azure: Azure) -> Iterator[Finding]:
         for name in ("clientid", "tenantid", "secret"):
             if not getattr(azure.credentials, name):
                 yield (*path, "credentials", "type"), f"expected storage.azure.credentials.{name} as well"
-    if not azure.signs_in_by_key:
-        yield from _client_library(path, "azure.identity", "azure")
     if not -1 <= azure.max_retries <= MOST_RETRIES:
         yield (*path, "max_retries"), f"expected a number from -1 to {MOST_RETRIES}"
 
 
-def _client_library(path: Path, module: str, extra: str) -> Iterator[Finding]:
+def _client_library(path: Path, extra: str, *modules: str) -> Iterator[Finding]:
     """Only who uses a store pays for its client library."""
+    if missing := next((module for module in modules if not _is_installed(module)), None):
+        yield path, f"the client library {missing} is not installed: pip install 'lading[{extra}]'"
+
+
+def _is_installed(module: str) -> bool:
     try:
-        found = find_spec(module) is not None
+        return find_spec(module) is not None
     except ModuleNotFoundError:
-        found = False
-    if not found:
-        yield path, f"the client library {module} is not installed: pip install 'lading[{extra}]'"
+        return False
 
 
 def _storage_middleware(middleware: StorageMiddleware, path: Path) -> Iterator[Finding]:
