@@ -97,7 +97,7 @@ def test_dockerfile_copies_what_is_in_its_context():
         assert needed not in ignored
     assert not re.search(r"find.links|index.url", text, re.IGNORECASE)
     assert re.search(r"^USER 1000", text, re.MULTILINE)
-    assert text.count("--require-hashes") == 2
+    assert text.count("--require-hashes") == text.count("-r requirements/") == 3
 
 
 @pytest.mark.parametrize("path", KUBERNETES, ids=lambda path: path.name)
