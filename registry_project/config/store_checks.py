@@ -85,6 +85,8 @@ def _azure(azure: Azure) -> Iterator[Finding]:
         for name in ("clientid", "tenantid", "secret"):
             if not getattr(azure.credentials, name):
                 yield (*path, "credentials", "type"), f"expected storage.azure.credentials.{name} as well"
+    if not azure.signs_in_by_key and azure.serviceurl and azure.serviceurl.startswith("http:"):
+        yield (*path, "serviceurl"), "expected https://, since tokens are never sent in the clear"
     if not -1 <= azure.max_retries <= MOST_RETRIES:
         yield (*path, "max_retries"), f"expected a number from -1 to {MOST_RETRIES}"
 

@@ -5,8 +5,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from azure.core.credentials import AccessToken
 from azure.core.exceptions import HttpResponseError, ServiceResponseError
-from azure.storage.blob import BlobClient
+from azure.storage.blob import BlobClient, BlobServiceClient, UserDelegationKey
 
 from blobs.storage import BytesMissing, KeySealed
 from oci.errors import StorageFull, Unavailable
@@ -223,3 +224,45 @@ def test_store_that_lets_nobody_in_is_unavailable(azure_service, keys):
     store = make_object_store(azure_service, **keys)
     with pytest.raises(Unavailable):
         store.check()
+
+
+class Tokens:
+    """A credential that gives tokens, and counts them."""
+
+    def get_token(self, scope):
+        assert scope == "https://storage.azure.com/.default"
+        return AccessToken("a-token", 2**31)
+
+
+@pytest.fixture
+def token_store(azure_service, monkeypatch):
+    monkeypatch.setattr("blobs.storage.azure_client._token_credential", lambda secret: Tokens())
+    return make_object_store(azure_service, accountkey="", serviceurl="https://account.example.org")
+
+
+def test_token_reads_and_signs_by_a_key_that_is_asked_for_once(token_store, monkeypatch):
+    asked = []
+
+    def give(self, starts_at, expires_at):
+        key = UserDelegationKey()
+        key.signed_oid = key.signed_tid = "id"
+        key.signed_start, key.signed_expiry = "2026-01-01T00:00:00Z", "2026-01-03T00:00:00Z"
+        key.signed_service, key.signed_version, key.value = "b", "2023-11-03", "a2V5"
+        asked.append(expires_at - starts_at)
+        return key
+
+    monkeypatch.setattr(BlobServiceClient, "get_user_delegation_key", give)
+    assert token_store._access.headers()["Authorization"] == "Bearer a-token"
+    assert token_store._access.query("any") == ""
+    query = [parse_qs(urlsplit(token_store.signed_url("blobs/x", lifetime=timedelta(1))).query) for _ in range(3)]
+    assert query[0]["skoid"] == ["id"]
+    assert query[0]["rsct"] == ["application/octet-stream"]
+    assert len(asked) == 1
+
+
+def test_token_that_may_not_sign_sends_nobody_away(token_store, monkeypatch):
+    def refuse(self, *args):
+        raise HttpResponseError("AuthorizationPermissionMismatch")
+
+    monkeypatch.setattr(BlobServiceClient, "get_user_delegation_key", refuse)
+    assert token_store.signed_url("blobs/x", lifetime=timedelta(minutes=20)) is None

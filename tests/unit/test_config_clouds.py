@@ -84,6 +84,7 @@ def test_client_secret_is_three_keys():
         ("azure", {"credentials_type": "client_secret", "credentials_clientid": "a", "credentials_tenantid": "t"},
          "credentials.type"),
         ("azure", {"credentials_type": "shared_key", "accountkey": ""}, "credentials.type"),
+        ("azure", {"accountkey": "", "serviceurl": "http://localhost:10000/a"}, "serviceurl"),
         ("azure", {"max_retries": "1000"}, "max_retries"),
     ],
 )  # fmt: skip
