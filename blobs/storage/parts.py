@@ -131,7 +131,9 @@ class PartedBlobStore(BlobStore):
                         part.clear()
             if not started:
                 return Written(stored_size(state), state or {"empty": True})
-            content = bytes(part.content())
+            return self._finish(key, bytes(part.content()), parts)
+
+    def _finish(self, key: str, content: bytes, parts: list[Part]) -> Written:
         if not parts:
             try:
                 self.create(key, content)

@@ -10,6 +10,7 @@ from azure.core.exceptions import HttpResponseError, ServiceResponseError
 from azure.storage.blob import BlobClient, BlobServiceClient, UserDelegationKey
 
 from blobs.storage import BytesMissing, KeySealed
+from blobs.storage.part_buffers import Rooms
 from oci.errors import StorageFull, Unavailable
 from tests.object_stores import make_object_store
 
@@ -76,6 +77,21 @@ def test_blocks_grow_so_that_their_number_suffices(store, monkeypatch):
     assert sizes_of(written) == [CHUNK, 2 * CHUNK]
     store.seal(key, size=written.size, state=written.state)
     assert read(store, key, written.size) == content
+
+
+def test_large_upload_waits_for_room(azure_service, monkeypatch):
+    monkeypatch.setattr("blobs.storage.part_buffers.WAIT_SECONDS", 0.05)
+    rooms = Rooms(1)
+    monkeypatch.setattr("blobs.storage.parts.get_rooms", lambda: rooms)
+    store = make_object_store(azure_service, chunksize="2M")
+
+    def chunks():
+        yield LARGE * 3
+        with pytest.raises(Unavailable):
+            store.write(store.new_key(), [LARGE * 3], offset=0, state={})
+
+    assert store.write(store.new_key(), chunks(), offset=0, state={}).size == len(LARGE) * 3
+    assert store.write(store.new_key(), [LARGE * 3], offset=0, state={}).size == len(LARGE) * 3
 
 
 def test_more_blocks_than_the_store_takes_are_refused(store, monkeypatch):
