@@ -17,6 +17,7 @@ from django.contrib.auth.hashers import make_password
 from accounts.callers import Caller
 from accounts.challenges import INVALID_TOKEN, Challenge
 from accounts.models import AccessToken, RobotSecret, User
+from accounts.passwords import is_too_long
 from accounts.rights import Kind
 from accounts.secrets import Prefix, hash_secret, is_well_formed
 from accounts.standing import Proof
@@ -53,6 +54,8 @@ def check_bearer(token: str, *, challenge: Challenge) -> Caller:
 
 def find_proof(username: str, password: str, address: str) -> Proof | None:
     """The proof that a user name and a password, access token or robot's secret make, or None."""
+    if is_too_long(password):
+        return None
     kind = _kind_of(username, password)
     if kind is Kind.ACCESS_TOKEN:
         return find_access_token(password, username)

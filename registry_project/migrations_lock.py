@@ -17,14 +17,15 @@ _ADVISORY_KEY = 0x6C6164696E67
 
 def migrate_once() -> None:
     """Apply what is missing; whoever comes second waits and then finds nothing to do."""
-    with _alone():
+    with alone():
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             call_command("migrate", interactive=False, verbosity=0)
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
+    """Keep every other server of this database waiting."""
     if connection.vendor == "postgresql":
         # Held by the session, across the transactions of all migrations, and freed with it if we die.
         lift_time_limit()

@@ -14,13 +14,15 @@ from django.db import connections
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.server.mp import MPServer
 
+from accounts.administrators import make_first_administrator
 from blobs.storage import get_store
 from registry_project import background
 from registry_project.config import Configuration, check_exposure
+from registry_project.config.own import Admin
 from registry_project.debug import debug_listener
 from registry_project.lifeline import mark_parent
 from registry_project.metrics import shared_folder
-from registry_project.migrations_lock import migrate_once
+from registry_project.migrations_lock import alone, migrate_once
 from registry_project.secret_key import keep_secret_key
 
 log = logging.getLogger("lading.server")
@@ -40,6 +42,8 @@ def serve(config: Configuration, *, announce: Callable[[str], object]) -> None:
     get_store().check()
     keep_secret_key(config, os.environ)
     migrate_once()
+    if settings.AUTH_KIND == "lading" and settings.LADING_AUTH.passwords:
+        _first_administrator(config.admin, announce)
     # Workers are new processes and share no connection with this one.
     connections.close_all()
     multiprocessing.set_start_method("spawn", force=True)
@@ -50,6 +54,29 @@ def serve(config: Configuration, *, announce: Callable[[str], object]) -> None:
     with shared_folder(), debug_listener(config.http.debug), _embedded_worker(config):
         announce(_greeting(config))
         server.serve()
+
+
+def _first_administrator(admin: Admin, announce: Callable[[str], object]) -> None:
+    with alone():
+        made = make_first_administrator(username=admin.username, password=admin.password)
+    if made is None:
+        return
+    if made.taken:
+        log.error(
+            "there is no active administrator, and the name %s is taken; make one by `lading create-user NAME "
+            "--administrator`",
+            made.username,
+        )
+    elif made.password:
+        # Printed and not logged: logs are kept, and may be sent on by mail.
+        announce(
+            f"The first administrator is {made.username}, with the password\n  {made.password}\n"
+            "which is shown only now. Change it by `lading set-password`."
+        )
+    else:
+        log.info("the first administrator is %s, with the password of the configuration", made.username)
+        if made.weakness:
+            log.warning("admin.password is a weak password: %s", made.weakness)
 
 
 def _server(config: Configuration) -> MPServer:

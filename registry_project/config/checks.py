@@ -56,6 +56,7 @@ def check_rules(config: Configuration) -> Iterator[Finding]:
     yield from _health(config)
     yield from _notifications(config)
     yield from _auth(config)
+    yield from _admin(config)
     if config.database.url is not None:
         try:
             django_database(config.database.url, pool_max=config.database.pool.max)
@@ -159,6 +160,13 @@ def _auth(config: Configuration) -> Iterator[Finding]:
                     ("auth", "token", "signingalgorithms"),
                     f"expected algorithms of {', '.join(KEY_PAIR_ALGORITHMS)}, not {algorithm}",
                 )
+
+
+def _admin(config: Configuration) -> Iterator[Finding]:
+    if not re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", config.admin.username) or len(config.admin.username) > 64:
+        yield ("admin", "username"), "expected lower-case letters, digits, and . _ - between them, at most 64"
+    if "\0" in config.admin.password or len(config.admin.password.encode()) > 1024:
+        yield ("admin", "password"), "expected at most 1024 bytes"
 
 
 def _lading(lading: Lading) -> Iterator[Finding]:

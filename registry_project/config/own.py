@@ -144,7 +144,7 @@ class Admin(Section):
     username: Text = "admin"
     """Name of the first administrator, who is made where no administrator exists."""
     password: Annotated[Text, Secret()] = Field(default="", repr=False)
-    """Password of the first administrator; unset, a random one is printed once."""
+    """Password of the first administrator; unset, a random one is printed once. It has no effect once there is one."""
 
 
 Retention = Annotated[Untyped, Ignored("it has no effect yet")]
