@@ -4,11 +4,7 @@ The answer takes as long for a name that does not exist as for a wrong password.
 """
 
 import hashlib
-import hmac
 import secrets
-import threading
-import time
-from collections import OrderedDict
 
 from django.conf import settings
 from django.contrib.auth.hashers import check_password as matches_hash
@@ -18,15 +14,13 @@ from accounts.callers import Caller
 from accounts.challenges import INVALID_TOKEN, Challenge
 from accounts.models import AccessToken, RobotSecret, User
 from accounts.passwords import is_too_long
+from accounts.remembered import RememberedPasswords
 from accounts.rights import Kind
 from accounts.secrets import Prefix, hash_secret, is_well_formed
 from accounts.standing import Proof
 from accounts.throttle import check_failures, count_failure
 from events import audit
 from events.audit_actions import AuditAction
-
-_REMEMBERED_SECONDS = 60
-_REMEMBERED_MOST = 10_000
 
 
 def check_password(username: str, password: str, *, challenge: Challenge, address: str) -> Caller:
@@ -97,7 +91,7 @@ def _find_robot_secret(username: str, secret: str) -> Proof | None:
 
 def _find_user(username: str, password: str, address: str) -> Proof | None:
     user = User.objects.filter(username=username).values_list("id", "password", "is_active").first()
-    if user is not None and _is_remembered(username, user[1], password):
+    if user is not None and _remembered.holds(username=username, stored=user[1], password=password):
         return Proof(Kind.PASSWORD, user_id=user[0], password=user[1])
     check_failures(account=username, address=address)
     if user is None or not user[2] or not settings.LADING_AUTH.passwords:
@@ -112,45 +106,11 @@ def _matches(password: str, stored: str, username: str) -> bool:
     """Whether a password has the stored hash; what was found right is remembered for a minute, because it is slow."""
     if not matches_hash(password, stored):
         return False
-    _remembered.add(_key(username, stored, password))
+    _remembered.add(username=username, stored=stored, password=password)
     return True
 
 
-def _is_remembered(username: str, stored: str, password: str) -> bool:
-    return _remembered.holds(_key(username, stored, password))
-
-
-def _key(username: str, stored: str, password: str) -> bytes:
-    """It holds the stored hash, so that a changed password is another key."""
-    return hmac.digest(_process_key, f"{username}\0{stored}\0{password}".encode(), "sha256")
-
-
-class _Remembered:
-    """Keys that are good until their minute is over, the newest ten thousand."""
-
-    def __init__(self) -> None:
-        self._until: OrderedDict[bytes, float] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def holds(self, key: bytes) -> bool:
-        with self._lock:
-            until = self._until.get(key)
-        return until is not None and until > time.monotonic()
-
-    def clear(self) -> None:
-        with self._lock:
-            self._until.clear()
-
-    def add(self, key: bytes) -> None:
-        with self._lock:
-            self._until[key] = time.monotonic() + _REMEMBERED_SECONDS
-            self._until.move_to_end(key)
-            while len(self._until) > _REMEMBERED_MOST:
-                self._until.popitem(last=False)
-
-
-_process_key = secrets.token_bytes(32)
-_remembered = _Remembered()
+_remembered = RememberedPasswords()
 _dummy: dict[str, str] = {}
 
 

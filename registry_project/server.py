@@ -15,6 +15,7 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.server.mp import MPServer
 
 from accounts.administrators import make_first_administrator
+from accounts.htpasswd import make_password_file
 from blobs.storage import get_store
 from registry_project import background
 from registry_project.config import Configuration, check_exposure
@@ -44,6 +45,8 @@ def serve(config: Configuration, *, announce: Callable[[str], object]) -> None:
     migrate_once()
     if settings.AUTH_KIND == "lading" and settings.LADING_AUTH.passwords:
         _first_administrator(config.admin, announce)
+    if settings.AUTH_KIND == "htpasswd" and settings.HTPASSWD_AUTH.path:
+        _first_password(settings.HTPASSWD_AUTH.path, announce)
     # Workers are new processes and share no connection with this one.
     connections.close_all()
     multiprocessing.set_start_method("spawn", force=True)
@@ -77,6 +80,15 @@ def _first_administrator(admin: Admin, announce: Callable[[str], object]) -> Non
         log.info("the first administrator is %s, with the password of the configuration", made.username)
         if made.weakness:
             log.warning("admin.password is a weak password: %s", made.weakness)
+
+
+def _first_password(path: Path, announce: Callable[[str], object]) -> None:
+    if made := make_password_file(path):
+        username, password = made
+        announce(
+            f"The password file {path} is new. Its user is {username}, with the password\n"
+            f"  {password}\nwhich is shown only now."
+        )
 
 
 def _server(config: Configuration) -> MPServer:

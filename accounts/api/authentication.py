@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from accounts.callers import CALLED_BY_EVERYONE, Caller
 from accounts.challenges import INVALID_TOKEN, Challenge, challenge_for
+from accounts.htpasswd import check_file_password
 from accounts.sign_in import check_bearer, check_password
 from accounts.throttle import check_rate
 from registry_project.context import current_request
@@ -38,8 +39,9 @@ def _caller(request: HttpRequest | Request) -> Caller:
         username, password = parse_basic(value, challenge)
         if not username and not password:
             return Caller(challenge)
-        return check_password(username, password, challenge=challenge, address=_address())
-    if len(header) <= _LONGEST_HEADER and scheme.lower() == "bearer" and value:
+        check = check_file_password if settings.AUTH_KIND == "htpasswd" else check_password
+        return check(username, password, challenge=challenge, address=_address())
+    if len(header) <= _LONGEST_HEADER and scheme.lower() == "bearer" and value and settings.AUTH_KIND != "htpasswd":
         return check_bearer(value, challenge=challenge)
     raise challenge.refusal(error=INVALID_TOKEN, reason="the Authorization header cannot be understood")
 
