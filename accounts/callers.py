@@ -28,7 +28,7 @@ class Caller:
     @property
     def is_anonymous(self) -> bool:
         """Nothing was presented; the bearer token of an anonymous client is something."""
-        return self.proof is None and self.fixed is None
+        return self.proof is None and (self.fixed is None or self.fixed.is_anonymous)
 
     @property
     def holder(self) -> str:

@@ -10,7 +10,9 @@ from rest_framework.request import Request
 
 from accounts.callers import CALLED_BY_EVERYONE, Caller
 from accounts.challenges import INVALID_TOKEN, Challenge, challenge_for
+from accounts.external_tokens import check_external_token
 from accounts.htpasswd import check_file_password
+from accounts.rights import NOBODY
 from accounts.sign_in import check_bearer, check_password
 from accounts.throttle import check_rate
 from registry_project.context import current_request
@@ -33,16 +35,19 @@ def _caller(request: HttpRequest | Request) -> Caller:
     challenge = challenge_for(request)
     scheme, _, value = header.partition(" ")
     value = value.strip()
+    kind = settings.AUTH_KIND
     if not header:
-        return Caller(challenge)
-    if len(header) <= _LONGEST_HEADER and scheme.lower() == "basic":
+        # With a token server nothing is public that it has not said.
+        return Caller(challenge, fixed=NOBODY if kind == "token" else None)
+    if len(header) <= _LONGEST_HEADER and scheme.lower() == "basic" and kind != "token":
         username, password = parse_basic(value, challenge)
         if not username and not password:
             return Caller(challenge)
-        check = check_file_password if settings.AUTH_KIND == "htpasswd" else check_password
+        check = check_file_password if kind == "htpasswd" else check_password
         return check(username, password, challenge=challenge, address=_address())
-    if len(header) <= _LONGEST_HEADER and scheme.lower() == "bearer" and value and settings.AUTH_KIND != "htpasswd":
-        return check_bearer(value, challenge=challenge)
+    if len(header) <= _LONGEST_HEADER and scheme.lower() == "bearer" and value and kind != "htpasswd":
+        check_token = check_external_token if kind == "token" else check_bearer
+        return check_token(value, challenge=challenge)
     raise challenge.refusal(error=INVALID_TOKEN, reason="the Authorization header cannot be understood")
 
 
