@@ -1,4 +1,4 @@
-"""Checking what somebody presents: a user's password, an access token, a robot's secret, a bearer token.
+"""Checking what somebody presents: a user's password, an access token, a robot's secret or identity token.
 
 The answer takes as long for a name that does not exist as for a wrong password.
 """
@@ -12,6 +12,7 @@ from django.contrib.auth.hashers import make_password
 
 from accounts.callers import Caller
 from accounts.challenges import INVALID_TOKEN, Challenge
+from accounts.identities import find_identity, is_identity_token
 from accounts.models import AccessToken, RobotSecret, User
 from accounts.passwords import is_too_long
 from accounts.remembered import RememberedPasswords
@@ -48,6 +49,8 @@ def check_bearer(token: str, *, challenge: Challenge) -> Caller:
 
 def find_proof(username: str, password: str, address: str) -> Proof | None:
     """The proof that a user name and a password, access token or robot's secret make, or None."""
+    if "+" in username and is_identity_token(password):
+        return find_identity(username, password)
     if is_too_long(password):
         return None
     kind = _kind_of(username, password)

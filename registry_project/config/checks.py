@@ -192,6 +192,8 @@ def _lading(lading: Lading) -> Iterator[Finding]:
     for index, trusted in enumerate(lading.issuers):
         if trusted.issuer is None:
             yield (*path, "issuers", index, "issuer"), "expected the issuer's address"
+        elif trusted.issuer in [other.issuer for other in lading.issuers[:index]]:
+            yield (*path, "issuers", index, "issuer"), "expected another issuer than those above"
 
 
 def check_exposure(config: Configuration) -> None:
