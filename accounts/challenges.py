@@ -49,7 +49,7 @@ def challenge_for(request: HttpRequest) -> Challenge:
         return Challenge(settings.HTPASSWD_AUTH.realm or "Lading")
     if settings.AUTH_KIND == "token":
         token = settings.TOKEN_AUTH
-        realm = f"{_origin(request)}{token.autoredirectpath}" if token.autoredirect else token.realm
+        realm = f"{origin_of_request(request)}{token.autoredirectpath}" if token.autoredirect else token.realm
         return Challenge(realm, token.service)
     return Challenge(token_endpoint(request), settings.LADING_AUTH.service)
 
@@ -58,10 +58,10 @@ def token_endpoint(request: HttpRequest) -> str:
     """The absolute address of the token endpoint, because clients take no relative one."""
     if settings.LADING_AUTH.realm:
         return str(settings.LADING_AUTH.realm)
-    return f"{_origin(request)}{settings.HTTP_PREFIX}auth/token"
+    return f"{origin_of_request(request)}{settings.HTTP_PREFIX}auth/token"
 
 
-def _origin(request: HttpRequest) -> str:
+def origin_of_request(request: HttpRequest) -> str:
     """`http.host`, or where there is none the host that the client itself named, which only that client reads."""
     configured = settings.CONFIGURATION.http.host
     if configured:

@@ -5,7 +5,8 @@ Discovery 1.0, section 4).
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 
 from django.conf import settings
@@ -76,27 +77,57 @@ def find_key(trusted: TrustedIssuer, kid: str) -> TrustedKey | None:
     """The key of an issuer by its id; may ask the issuer."""
     if trusted.jwks is not None:
         return _watched_keys(trusted).current().get(kid)
-    return _fetched_keys(str(trusted.issuer)).find(kid)
+    return find_fetched_key(str(trusted.issuer), kid)
+
+
+def find_fetched_key(issuer: str, kid: str) -> TrustedKey | None:
+    """The key that an issuer itself serves; may ask the issuer."""
+    return _fetched_keys(issuer).find(kid)
+
+
+def fetch_discovery(issuer: str) -> dict[str, object]:
+    """What an issuer says about itself; raises IssuerUnreachable."""
+    with _calling(issuer) as client:
+        return _discover(client, issuer)
 
 
 def fetch_keys(issuer: str) -> Keys:
     """Raises IssuerUnreachable."""
+    with _calling(issuer) as client:
+        address = endpoint(_discover(client, issuer), "jwks_uri", issuer)
+        return keys_of_jwks(_get(client, address))
+
+
+def endpoint(document: Mapping[str, object], name: str, issuer: str) -> str:
+    """An address out of a discovery document; never a step down from https. Raises IssuerUnreachable."""
+    address = document.get(name)
+    if not isinstance(address, str):
+        raise IssuerUnreachable(f"its discovery document has no {name}")
+    if origin_of(issuer).scheme == "https" and origin_of(address).scheme != "https":
+        raise IssuerUnreachable(f"its {name} is not https")
+    return address
+
+
+def new_client(*issuers: str) -> EgressClient:
+    """What the operator configured may be called wherever it is; where its document leads, only as `egress` allows."""
+    return EgressClient(allow=settings.EGRESS, timeout_seconds=_TIMEOUT_SECONDS, trusted=[*map(origin_of, issuers)])
+
+
+@contextmanager
+def _calling(issuer: str) -> Iterator[EgressClient]:
     release_connection()
     try:
-        # What the operator configured may be called wherever it is; where its document leads, only as egress allows.
-        origin = origin_of(issuer)
-        with EgressClient(allow=settings.EGRESS, timeout_seconds=_TIMEOUT_SECONDS, trusted=[origin]) as client:
-            document = parse_object(_get(client, issuer.rstrip("/") + _DISCOVERY))
-            if document.get("issuer") != issuer:
-                raise IssuerUnreachable("its discovery document is of another issuer")
-            address = document.get("jwks_uri")
-            if not isinstance(address, str):
-                raise IssuerUnreachable("its discovery document names no keys")
-            if origin.scheme == "https" and origin_of(address).scheme != "https":
-                raise IssuerUnreachable("its keys are not served by https")
-            return keys_of_jwks(_get(client, address))
+        with new_client(issuer) as client:
+            yield client
     except (EgressError, ManifestInvalid, ValueError) as error:
         raise IssuerUnreachable(str(error) if isinstance(error, EgressError) else "its answer is not valid") from error
+
+
+def _discover(client: EgressClient, issuer: str) -> dict[str, object]:
+    document = parse_object(_get(client, issuer.rstrip("/") + _DISCOVERY))
+    if document.get("issuer") != issuer:
+        raise IssuerUnreachable("its discovery document is of another issuer")
+    return document
 
 
 def forget_all() -> None:

@@ -46,6 +46,9 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "accounts.oidc.apps.AllauthAccounts",
+    "allauth.socialaccount",
+    "accounts.oidc.apps.OidcConfig",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -70,6 +73,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "accounts.passwords.LengthInBytes"},
 ]
+SOCIALACCOUNT_ADAPTER = "accounts.oidc.adapter.Adapter"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 HTTP_PREFIX = CONFIGURATION.http.prefix
 

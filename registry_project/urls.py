@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.urls import include, path, re_path
 
+from accounts.oidc import views as oidc
 from blobs.api.views import BlobUploadsView, BlobUploadView, BlobView
 from oci.views import UnroutedView
 from registry_project import endpoints
@@ -12,6 +13,7 @@ from repositories.api.views import BaseView, CatalogView, ManifestView, Referrer
 
 _V2 = settings.HTTP_PREFIX.lstrip("/") + "v2"
 _API = settings.HTTP_PREFIX.lstrip("/") + "api/"
+_ACCOUNTS = settings.HTTP_PREFIX.lstrip("/") + "accounts/"
 _NAME = r"(?P<name>.+)"
 
 # Each app's `api.urls` is included here; the paths are fixed by docs/api.md.
@@ -33,6 +35,8 @@ urlpatterns = [
     re_path(rf"^{_V2}/{_NAME}/tags/list$", TagsView.as_view(), name="tags"),
     re_path(rf"^{_V2}/{_NAME}/referrers/(?P<digest>[^/]+)$", ReferrersView.as_view(), name="referrers"),
     re_path(rf"^{_V2}/", UnroutedView.as_view(), name="unrouted"),
+    path(f"{_ACCOUNTS}oidc/<slug:provider_id>/login/", oidc.login, name="openid_connect_login"),
+    path(f"{_ACCOUNTS}oidc/<slug:provider_id>/login/callback/", oidc.callback, name="openid_connect_callback"),
     path(f"{_API}v1/", include(_management)),
     re_path(rf"^{_API}", endpoints.UnroutedView.as_view(), name="unrouted"),
     re_path(r"^healthz$", alive, name="alive"),

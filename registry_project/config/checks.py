@@ -178,7 +178,7 @@ def _lading(lading: Lading) -> Iterator[Finding]:
     names: set[str] = set()
     for index, provider in enumerate(lading.oidc):
         here = (*path, "oidc", index)
-        if not re.fullmatch(r"[a-z0-9-]{1,40}", provider.name) or provider.name in names:
+        if not re.fullmatch(r"[a-z0-9-]{1,40}", provider.name) or provider.name in {*names, "ldap"}:
             yield (*here, "name"), "expected a name of its own of lower-case letters, digits and -"
         names.add(provider.name)
         for key in ("issuer", "clientid"):
