@@ -61,6 +61,11 @@ def admit(*, person: Person, rules: GroupRules) -> User:
         return user
 
 
+def is_of_provider(user_id: int, provider: str) -> bool:
+    """Whether a provider vouches for a user."""
+    return bool(SocialAccount.objects.filter(user_id=user_id, provider=provider).exists())
+
+
 def normalise_username(wish: str) -> str:
     """A name that the pattern of user names allows: `Åsa.Öberg@example.org` becomes `asa.oberg`."""
     plain = unicodedata.normalize("NFKD", wish.partition("@")[0])

@@ -4,6 +4,7 @@ The answer takes as long for a name that does not exist as for a wrong password.
 """
 
 import hashlib
+import logging
 import secrets
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.contrib.auth.hashers import make_password
 
 from accounts.callers import Caller
 from accounts.challenges import INVALID_TOKEN, Challenge
+from accounts.directories import PersonRefused, admit, is_of_provider
 from accounts.identities import find_identity, is_identity_token
 from accounts.models import AccessToken, RobotSecret, User
 from accounts.passwords import is_too_long
@@ -22,6 +24,9 @@ from accounts.standing import Proof
 from accounts.throttle import check_failures, count_failure
 from events import audit
 from events.audit_actions import AuditAction
+from registry_project.config.auth import Ldap
+
+log = logging.getLogger("lading.accounts")
 
 
 def check_password(username: str, password: str, *, challenge: Challenge, address: str) -> Caller:
@@ -97,12 +102,31 @@ def _find_user(username: str, password: str, address: str) -> Proof | None:
     if user is not None and _remembered.holds(username=username, stored=user[1], password=password):
         return Proof(Kind.PASSWORD, user_id=user[0], password=user[1])
     check_failures(account=username, address=address)
+    ldap = settings.LADING_AUTH.ldap
+    if ldap is not None and (user is None or is_of_provider(user[0], "ldap")):
+        return _find_in_directory(username, password, ldap)
     if user is None or not user[2] or not settings.LADING_AUTH.passwords:
         _matches(password, _dummy_hash(), username)
         return None
     if not _matches(password, user[1], username):
         return None
     return Proof(Kind.PASSWORD, user_id=user[0], password=user[1])
+
+
+def _find_in_directory(username: str, password: str, config: Ldap) -> Proof | None:
+    # It needs lading[ldap].
+    from accounts.ldap import find_person
+
+    person = find_person(username, password)
+    if person is None:
+        return None
+    try:
+        user = admit(person=person, rules=config)
+    except PersonRefused as error:
+        log.warning("a sign-in by LDAP was refused: %s", error)
+        return None
+    _remembered.add(username=user.username, stored=user.password, password=password)
+    return Proof(Kind.PASSWORD, user_id=user.pk, password=user.password)
 
 
 def _matches(password: str, stored: str, username: str) -> bool:

@@ -53,7 +53,7 @@ class Oidc(Section):
 
 class Ldap(Section):
     url: Text = ""
-    """Servers, such as `ldaps://ldap.example.org`."""
+    """Servers, such as `ldaps://ldap.example.org`; of several, with spaces between them, the first that answers."""
     starttls: Flag = False
     """Whether to change to TLS on an `ldap://` connection."""
     binddn: Text = ""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
+from importlib.util import find_spec
 
 from registry_project.config.auth import Lading
 from registry_project.config.configuration import Configuration
@@ -185,8 +186,14 @@ def _lading(lading: Lading) -> Iterator[Finding]:
             if not getattr(provider, key):
                 yield (*here, key), "expected a value, as the provider gave it"
     if lading.ldap is not None:
-        if not re.match(r"ldaps?://|ldapi://", lading.ldap.url):
+        if not re.fullmatch(r"ldap[si]?://\S+(\s+ldap[si]?://\S+)*", lading.ldap.url):
             yield (*path, "ldap", "url"), "expected an address such as ldaps://ldap.example.org"
+        if lading.ldap.starttls and not lading.ldap.url.startswith("ldap://"):
+            yield (*path, "ldap", "starttls"), "expected ldap:// in auth.lading.ldap.url; the others need no StartTLS"
+        if "%(user)s" not in lading.ldap.userfilter:
+            yield (*path, "ldap", "userfilter"), "expected %(user)s where the user's name belongs"
+        if find_spec("ldap3") is None:
+            yield (*path, "ldap"), "expected the extra of LDAP to be installed: pip install 'lading[ldap]'"
         if not lading.ldap.userbase:
             yield (*path, "ldap", "userbase"), "expected where users are, such as ou=people,dc=example,dc=org"
     for index, trusted in enumerate(lading.issuers):
