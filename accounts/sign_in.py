@@ -9,7 +9,7 @@ import secrets
 
 from django.conf import settings
 from django.contrib.auth.hashers import check_password as matches_hash
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import is_password_usable, make_password
 
 from accounts.callers import Caller
 from accounts.challenges import INVALID_TOKEN, Challenge
@@ -100,7 +100,7 @@ def _find_robot_secret(username: str, secret: str) -> Proof | None:
 def _find_user(username: str, password: str, address: str) -> Proof | None:
     user = User.objects.filter(username=username).values_list("id", "password", "is_active").first()
     if user is not None and _remembered.holds(username=username, stored=user[1], password=password):
-        return Proof(Kind.PASSWORD, user_id=user[0], password=user[1])
+        return Proof(Kind.PASSWORD, user_id=user[0], password=user[1] if is_password_usable(user[1]) else None)
     check_failures(account=username, address=address)
     ldap = settings.LADING_AUTH.ldap
     if ldap is not None and (user is None or is_of_provider(user[0], "ldap")):
@@ -126,7 +126,8 @@ def _find_in_directory(username: str, password: str, config: Ldap) -> Proof | No
         log.warning("a sign-in by LDAP was refused: %s", error)
         return None
     _remembered.add(username=user.username, stored=user.password, password=password)
-    return Proof(Kind.PASSWORD, user_id=user.pk, password=user.password)
+    # Without a hash of ours there is no refresh token, which would outlive the password over there.
+    return Proof(Kind.PASSWORD, user_id=user.pk)
 
 
 def _matches(password: str, stored: str, username: str) -> bool:

@@ -9,8 +9,6 @@ def main() -> None:
     # The settings are read before the command's arguments are, so `serve config.yml` is told to them here.
     if sys.argv[1:2] == ["serve"] and len(sys.argv) > 2 and not sys.argv[2].startswith("-"):
         os.environ["REGISTRY_CONFIGURATION_PATH"] = sys.argv[2]
-    # Django's commands are modules, whose names have no dashes: `create-user` is create_user.
-    sys.argv[1:2] = [name.replace("-", "_") if not name.startswith("-") else name for name in sys.argv[1:2]]
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

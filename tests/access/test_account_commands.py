@@ -18,7 +18,7 @@ def typed(monkeypatch):
 
 
 def create(name, *flags):
-    call_command("create_user", name, "--password-stdin", *flags, stdout=io.StringIO())
+    call_command("create-user", name, "--password-stdin", *flags, stdout=io.StringIO())
 
 
 @pytest.mark.django_db
@@ -63,7 +63,7 @@ def test_refuses_bad_names_and_passwords(typed, name, password, reason):
 def test_without_a_terminal_nothing_is_asked(typed):
     typed("")
     with pytest.raises(CommandError, match="--password-stdin"):
-        call_command("create_user", "dora")
+        call_command("create-user", "dora")
 
 
 def test_a_new_password_ends_what_the_old_one_obtained(registry, team, typed, django_user_model):
@@ -72,7 +72,7 @@ def test_a_new_password_ends_what_the_old_one_obtained(registry, team, typed, dj
     RefreshToken.objects.create(hash="0" * 64, service="lading", user=bob, expires_at="2100-01-01T00:00Z")
     assert registry.signed_in("bob", "correct horse").get("/v2/").status == 200
     typed(f"{GOOD}\n")
-    call_command("set_password", "bob", "--password-stdin", stdout=io.StringIO())
+    call_command("set-password", "bob", "--password-stdin", stdout=io.StringIO())
     assert registry.signed_in("bob", "correct horse").get("/v2/").status == 401
     assert registry.signed_in("bob", GOOD).get("/v2/").status == 200
     bob.refresh_from_db()
@@ -84,7 +84,7 @@ def test_a_new_password_ends_what_the_old_one_obtained(registry, team, typed, dj
 def test_the_password_of_nobody_cannot_be_changed(typed):
     typed(f"{GOOD}\n")
     with pytest.raises(CommandError, match="no user nobody"):
-        call_command("set_password", "nobody", "--password-stdin")
+        call_command("set-password", "nobody", "--password-stdin")
 
 
 def test_a_password_that_is_too_long_is_never_hashed(registry, team, monkeypatch):
