@@ -43,6 +43,10 @@ class Person:
 class PersonRefused(Exception):
     """The message says why, for the log."""
 
+    def __init__(self, reason: str, *, username: str) -> None:
+        super().__init__(reason)
+        self.username = username
+
 
 @retried
 def admit(*, person: Person, rules: GroupRules) -> User:
@@ -56,7 +60,7 @@ def admit(*, person: Person, rules: GroupRules) -> User:
         account = SocialAccount.objects.select_related("user").filter(provider=person.provider, uid=person.uid).first()
         user: User = account.user if account else _create(person)
         if not user.is_active:
-            raise PersonRefused(f"{user.username} is disabled")
+            raise PersonRefused(f"{user.username} is disabled", username=user.username)
         _replace_groups(user, person, rules)
         return user
 
@@ -88,7 +92,7 @@ def _free_name(name: str) -> str:
     taken = set(User.objects.filter(username__in=names).values_list("username", flat=True))
     free = next((candidate for candidate in names if candidate not in taken), None)
     if free is None:
-        raise PersonRefused(f"too many accounts are called {name}")
+        raise PersonRefused(f"too many accounts are called {name}", username=name)
     return free
 
 

@@ -17,6 +17,8 @@ from accounts.challenges import INVALID_TOKEN, Challenge
 from accounts.remembered import RememberedPasswords
 from accounts.rights import Credential, Kind
 from accounts.throttle import check_failures, count_failure
+from events import audit
+from events.audit_actions import AuditAction
 from registry_project.watched import WatchedFile
 
 log = logging.getLogger("lading.accounts")
@@ -33,6 +35,7 @@ def check_file_password(username: str, password: str, *, challenge: Challenge, a
         credential = Credential(Kind.HTPASSWD, username, proof=str(Kind.HTPASSWD))
         return Caller(challenge, fixed=credential)
     count_failure(account=username, address=address)
+    audit.record_refusal(action=AuditAction.SIGN_IN, target=username, credential=Kind.HTPASSWD, detail={"by": "Basic"})
     raise challenge.refusal(error=INVALID_TOKEN, reason="the user name or the password is wrong")
 
 

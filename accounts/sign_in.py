@@ -54,11 +54,11 @@ def check_bearer(token: str, *, challenge: Challenge) -> Caller:
 
 def find_proof(username: str, password: str, address: str) -> Proof | None:
     """The proof that a user name and a password, access token or robot's secret make, or None."""
-    if "+" in username and is_identity_token(password):
+    kind = _kind_of(username, password)
+    if kind is Kind.IDENTITY_TOKEN:
         return find_identity(username, password)
     if is_too_long(password):
         return None
-    kind = _kind_of(username, password)
     if kind is Kind.ACCESS_TOKEN:
         return find_access_token(password, username)
     if kind is Kind.ROBOT_SECRET:
@@ -70,7 +70,9 @@ def _kind_of(username: str, password: str) -> Kind:
     """What it must be if it is genuine."""
     if password.startswith(Prefix.ACCESS_TOKEN):
         return Kind.ACCESS_TOKEN
-    return Kind.ROBOT_SECRET if "+" in username else Kind.PASSWORD
+    if "+" not in username:
+        return Kind.PASSWORD
+    return Kind.IDENTITY_TOKEN if is_identity_token(password) else Kind.ROBOT_SECRET
 
 
 def find_access_token(text: str, username: str | None = None) -> Proof | None:

@@ -16,6 +16,8 @@ from requests.adapters import BaseAdapter
 from accounts.directories import Person, PersonRefused, admit
 from accounts.issuers import new_client
 from accounts.oidc.provider import app_of, find_provider, has_nonce
+from events import audit
+from events.audit_actions import AuditAction
 from registry_project.config.auth import Oidc
 from registry_project.database import release_connection
 from registry_project.egress import EgressError
@@ -56,6 +58,7 @@ class Adapter(DefaultSocialAccountAdapter):
             user = admit(person=_person(oidc, sociallogin), rules=oidc)
         except PersonRefused as error:
             log.warning("a sign-in by %s was refused: %s", oidc.name, error)
+            audit.record_refusal(action=AuditAction.SIGN_IN, target=error.username, detail={"by": oidc.name})
             raise ImmediateHttpResponse(refusal()) from error
         sign_in(request, user, backend=_BACKEND)
         raise ImmediateHttpResponse(HttpResponseRedirect(sociallogin.state.get("next") or settings.HTTP_PREFIX))

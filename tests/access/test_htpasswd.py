@@ -9,6 +9,7 @@ import pytest
 from accounts import htpasswd
 from accounts.htpasswd import make_password_file
 from accounts.models import Team
+from events.models import AuditEvent
 from registry_project.config.auth import Htpasswd
 from tests.factories import NAME, Registry
 
@@ -70,6 +71,8 @@ def test_wrong_passwords(status, path):
     assert status("long", long) == 200
     assert status("long", long + "y") == status("alice", "") == status("alice", "ONE") == status("Alice", "one") == 401
     assert status("", "one") == 401
+    events = AuditEvent.objects.values_list("action", "target", "credential", "outcome")
+    assert ("sign-in", "long", "htpasswd", "refused") in events
 
 
 def test_the_file_is_read_again_when_it_changes(status, path):

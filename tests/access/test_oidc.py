@@ -8,6 +8,7 @@ from accounts import issuers as keys_of
 from accounts.directories import normalise_username
 from accounts.models import Membership, User
 from accounts.oidc.views import safe_path
+from events.models import AuditEvent
 from registry_project.config.auth import Lading, Oidc
 from tests.access.fake_provider import CLIENT, SECRET, FakeProvider
 from tests.access.issuers import new_key, now
@@ -129,6 +130,13 @@ def test_who_is_disabled_stays_so(sign_in):
     assert sign_in(browser).status_code == 401
     assert user_of(browser) is None
     assert not User.objects.get().is_active
+    event = AuditEvent.objects.get()
+    assert (event.action, event.target, event.outcome, event.detail) == (
+        "sign-in",
+        "dora.diaz",
+        "refused",
+        {"by": "acme"},
+    )
     assert roles("dora.diaz") == []
 
 
