@@ -22,6 +22,7 @@ from accounts.rights import Kind
 from accounts.secrets import Prefix, hash_secret, is_well_formed
 from accounts.standing import Proof
 from accounts.throttle import check_failures, count_failure
+from accounts.tokens import TokenInvalid, read_token
 from events import audit
 from events.audit_actions import AuditAction
 from registry_project.config.auth import Ldap
@@ -46,6 +47,11 @@ def check_password(username: str, password: str, *, challenge: Challenge, addres
 
 def check_bearer(token: str, *, challenge: Challenge) -> Caller:
     """Who a bearer token belongs to, an access token too; raises Unauthorized."""
+    if not token.startswith(Prefix.ACCESS_TOKEN):
+        try:
+            return Caller(challenge, proof=read_token(token))
+        except TokenInvalid as error:
+            raise challenge.refusal(error=INVALID_TOKEN, reason=str(error)) from error
     proof = find_access_token(token)
     if proof is None:
         raise challenge.refusal(error=INVALID_TOKEN, reason="the token is not valid")

@@ -3,6 +3,7 @@
 Nothing of it is cached: a right that was taken away is gone at the next request, on every server.
 """
 
+import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,14 +20,17 @@ from registry_project.database import fetch_all
 # Tables of the app above this one, for a statement that the hot paths need in one piece.
 _REPOSITORIES = "repositories_repository"
 _ACTIVE, _ADMINISTRATOR, _AUDITOR = 1, 2, 4
+_FINGERPRINT_LENGTH = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What was presented and found genuine: that it is still good, `load_standing` asks the database.
 
-    `password` is the stored hash that matched. `secret_id` is that of the access token or the robot's secret.
-    `issued_at`, `kid` and `scopes` are those of a bearer token, which stands for one of the others.
+    `password` is the stored hash that matched, `password_mark` its fingerprint. `secret_id` is that of the access
+    token, the robot's secret or the trusted identity.
+    `issued_at`, `kid` and `scopes` are those of a bearer token, which stands for one of the others, or for nobody
+    (Kind.ANONYMOUS). A refresh token has `issued_at` alone.
     """
 
     kind: Kind
@@ -35,6 +39,7 @@ class Proof:
     secret_id: int | None = None
     password: str | None = None
     issued_at: datetime | None = None
+    password_mark: str | None = None
     kid: str = ""
     scopes: Scopes | None = None
 
@@ -43,7 +48,7 @@ class Proof:
 class KnownRepository:
     """A repository as rights see it; `id` None where there is none of the name.
 
-    `replaced` tells that an earlier repository of the name ended after the bearer token was issued.
+    `replaced` tells that a bearer token names it that was issued before an earlier repository of the name ended.
     """
 
     target: RepositoryTarget
@@ -113,6 +118,11 @@ def load_standing(proof: Proof | None, names: Collection[RepositoryName] = ()) -
     return Standing(credential, _known(names, rows))
 
 
+def fingerprint(stored: str) -> str:
+    """Tells one stored hash of a password from another, and nothing else: the hash's salt is secret."""
+    return hashlib.sha256(stored.encode()).hexdigest()[:_FINGERPRINT_LENGTH]
+
+
 def _holder(proof: Proof) -> Iterator[Part]:
     now = _moment(timezone.now())
     if proof.user_id is not None:
@@ -138,19 +148,27 @@ def _repositories(names: Collection[RepositoryName], proof: Proof | None) -> Ite
     named, in_teams = _places(texts), _places(slugs)
     yield f"{_REPOSITORY} WHERE r.name IN ({named}) AND r.deleted_at IS NULL", [*texts]
     yield f"{_TEAM} WHERE slug IN ({in_teams}) AND deleted_at IS NULL", [*slugs]
-    if proof is not None and proof.issued_at is not None:
-        yield f"{_ENDED} WHERE name IN ({named}) AND deleted_at >= %s", [*texts, _moment(proof.issued_at)]
+    if proof is not None and proof.issued_at is not None and proof.scopes is not None:
+        # Of other repositories the token says nothing, and its holder may not learn that there was one.
+        granted = [text for text in texts if ("repository", text) in proof.scopes]
+        if granted:
+            condition = f"name IN ({_places(granted)}) AND deleted_at >= %s"
+            yield f"{_ENDED} WHERE {condition}", [*granted, _moment(proof.issued_at)]
 
 
 def _credential(proof: Proof, rows: Collection[Row]) -> Credential | None:
-    holder = next((row for row in rows if row[0] == "holder"), None)
     kinds = {row[0] for row in rows}
-    if holder is None or not holder[4] & _ACTIVE or (proof.kid and "key" not in kinds):
+    if proof.kid and "key" not in kinds:
+        return None
+    if proof.kind is Kind.ANONYMOUS:
+        return Credential(Kind.ANONYMOUS, scopes=proof.scopes)
+    holder = next((row for row in rows if row[0] == "holder"), None)
+    if holder is None or not holder[4] & _ACTIVE:
         return None
     is_robot = proof.robot_id is not None
     if is_robot and "secret" not in kinds:
         return None
-    if not is_robot and (holder[5] or (proof.password is not None and proof.password != holder[2])):
+    if not is_robot and (holder[5] or not _is_password(proof, holder[2])):
         return None
     limits = [row for row in rows if row[0] == "limit"]
     if proof.kind is Kind.ACCESS_TOKEN and not limits:
@@ -169,6 +187,11 @@ def _credential(proof: Proof, rows: Collection[Row]) -> Credential | None:
         user_id=proof.user_id,
         robot_id=proof.robot_id,
     )
+
+
+def _is_password(proof: Proof, stored: str) -> bool:
+    """Whether the password that was presented is still the user's; any other secret is not asked."""
+    return proof.password in (None, stored) and proof.password_mark in (None, fingerprint(stored))
 
 
 def _limit(row: Row) -> Limit:

@@ -1,7 +1,11 @@
 """Background work of this app: thin doors for Celery and for the embedded worker."""
 
 from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
 
+from accounts.keys import rotate_keys
+from accounts.refresh_tokens import purge_refresh_tokens
 from accounts.throttle import purge_failures
 
 
@@ -10,3 +14,15 @@ def purge_failed_sign_ins(**_: object) -> None:
     """Forget wrong passwords that count no longer."""
     while purge_failures():
         pass
+
+
+@shared_task(name="accounts.rotate_keys", ignore_result=True)
+def rotate_signing_keys(**_: object) -> None:
+    """Replace the signing key when it has reached auth.lading.keyrotation."""
+    rotate_keys(now=timezone.now(), after=settings.LADING_AUTH.keyrotation)
+
+
+@shared_task(name="accounts.purge_refresh_tokens", ignore_result=True)
+def purge_old_refresh_tokens(**_: object) -> None:
+    """Remove refresh tokens that nobody used for auth.lading.refresh."""
+    purge_refresh_tokens(now=timezone.now())

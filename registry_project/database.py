@@ -98,6 +98,13 @@ def _lock_clause(lock: str, skip_locked: bool) -> str:
     return f" {lock} SKIP LOCKED" if skip_locked else f" {lock}"
 
 
+def lock_table(table: str) -> None:
+    """Keep every other writer of a table waiting until the transaction ends; readers go on. For rare work only."""
+    if is_postgresql():
+        with connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+
+
 def any_of(values: Collection[object]) -> tuple[str, object]:
     """A condition `IN (…)` of any length as (SQL, parameter); the statement's text does not grow with it."""
     if is_postgresql():

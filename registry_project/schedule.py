@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 
-from accounts.tasks import purge_failed_sign_ins
+from accounts.tasks import purge_failed_sign_ins, purge_old_refresh_tokens, rotate_signing_keys
 from blobs.tasks import drain_deletions, purge_uploads, roll_up
 from events.receivers import receivers
 from events.tasks import deliver_notifications, keep_audit_log
@@ -16,6 +16,7 @@ _NOTIFICATIONS_INTERVAL = timedelta(seconds=1)
 _SIGN_IN_PURGE_INTERVAL = timedelta(minutes=1)
 _SESSIONS_INTERVAL = timedelta(hours=6)
 _AUDIT_INTERVAL = timedelta(hours=1)
+_ACCOUNTS_INTERVAL = timedelta(hours=1)
 
 
 def periodic_tasks() -> list[tuple[Any, timedelta]]:
@@ -29,6 +30,8 @@ def periodic_tasks() -> list[tuple[Any, timedelta]]:
     ]
     if settings.AUTH_KIND != "none":
         tasks.append((purge_failed_sign_ins, _SIGN_IN_PURGE_INTERVAL))
+    if settings.AUTH_KIND == "lading":
+        tasks += [(rotate_signing_keys, _ACCOUNTS_INTERVAL), (purge_old_refresh_tokens, _ACCOUNTS_INTERVAL)]
     if receivers():
         tasks.append((deliver_notifications, _NOTIFICATIONS_INTERVAL))
     return tasks

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.urls import include, path, re_path
 
+from accounts.api.token_endpoint import KeySetView, TokenView
 from accounts.oidc import views as oidc
 from blobs.api.views import BlobUploadsView, BlobUploadView, BlobView
 from oci.views import UnroutedView
@@ -11,9 +12,10 @@ from registry_project.description import SchemaView, docs
 from registry_project.views import alive, bad_request, failed, forbidden, metrics, not_found, ready, root
 from repositories.api.views import BaseView, CatalogView, ManifestView, ReferrersView, TagsView
 
-_V2 = settings.HTTP_PREFIX.lstrip("/") + "v2"
-_API = settings.HTTP_PREFIX.lstrip("/") + "api/"
-_ACCOUNTS = settings.HTTP_PREFIX.lstrip("/") + "accounts/"
+_PREFIX = settings.HTTP_PREFIX.lstrip("/")
+_V2 = f"{_PREFIX}v2"
+_API = f"{_PREFIX}api/"
+_ACCOUNTS = f"{_PREFIX}accounts/"
 _NAME = r"(?P<name>.+)"
 
 # Each app's `api.urls` is included here; the paths are fixed by docs/api.md.
@@ -39,6 +41,8 @@ urlpatterns = [
     path(f"{_ACCOUNTS}oidc/<slug:provider_id>/login/callback/", oidc.callback, name="openid_connect_callback"),
     path(f"{_API}v1/", include(_management)),
     re_path(rf"^{_API}", endpoints.UnroutedView.as_view(), name="unrouted"),
+    re_path(rf"^{_PREFIX}auth/token$", TokenView.as_view(), name="token"),
+    re_path(rf"^{_PREFIX}auth/jwks$", KeySetView.as_view(), name="jwks"),
     re_path(r"^healthz$", alive, name="alive"),
     re_path(r"^readyz$", ready, name="ready"),
     re_path(r"^metrics$", metrics, name="metrics"),

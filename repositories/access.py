@@ -59,22 +59,22 @@ def authorise(caller: Caller, action: Action, name: RepositoryName) -> Access:
     return Access(name, Principal(credential.name, role), credential, known)
 
 
-def find_readable(caller: Caller, access: Access, names: Collection[RepositoryName]) -> RepositoryName | None:
+def find_readable(
+    caller: Caller, access: Access, names: Collection[RepositoryName], *, asked: RepositoryName | None
+) -> RepositoryName | None:
     """The first of the repositories that the caller may pull; one statement for all of them.
 
     Raises Unauthorized, naming both repositories, where only the bearer token's scopes stand in the way of the one
-    that was asked for: a client that is told can ask for a wider one.
+    that the client `asked` for, which can get a wider token when it is told.
     """
     credential, repositories = caller.look_up(names)
     decisions = {name: decide(credential, Action.PULL, repositories[name.text].target) for name in names}
     for name, decision in decisions.items():
         if decision.allowed:
             return name
-    if len(names) == 1:
-        ((name, decision),) = decisions.items()
-        if decision.wider and repositories[name.text].id is not None:
-            scopes = [repository_scope(access.name, Action.PUSH), repository_scope(name, Action.PULL)]
-            raise caller.refusal(credential, decision, Action.PULL, name, scopes)
+    if asked in decisions and decisions[asked].wider and repositories[asked.text].id is not None:
+        scopes = [repository_scope(access.name, Action.PUSH), repository_scope(asked, Action.PULL)]
+        raise caller.refusal(credential, decisions[asked], Action.PULL, asked, scopes)
     return None
 
 

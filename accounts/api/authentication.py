@@ -24,15 +24,19 @@ class RegistryAuthentication(BaseAuthentication):
     """Raises Unauthorized for credentials that are not genuine; a request without any is anonymous."""
 
     def authenticate(self, request: Request) -> tuple[None, Caller]:
-        caller = CALLED_BY_EVERYONE if settings.AUTH_KIND == "none" else _caller(request)
-        address = _address()
-        check_rate(caller=caller.holder or f"address {address}", anonymous=not caller.holder)
+        caller = CALLED_BY_EVERYONE if settings.AUTH_KIND == "none" else find_caller(request, challenge_for(request))
+        count_request(caller)
         return None, caller
 
 
-def _caller(request: HttpRequest | Request) -> Caller:
+def count_request(caller: Caller) -> None:
+    """Raise TooManyRequests when the caller, or everybody anonymous at an address, has sent too many."""
+    check_rate(caller=caller.holder or f"address {client_address()}", anonymous=not caller.holder)
+
+
+def find_caller(request: HttpRequest | Request, challenge: Challenge) -> Caller:
+    """Who the Authorization header belongs to; raises Unauthorized, with the challenge, if it is not genuine."""
     header = request.META.get("HTTP_AUTHORIZATION", "")
-    challenge = challenge_for(request)
     scheme, _, value = header.partition(" ")
     value = value.strip()
     kind = settings.AUTH_KIND
@@ -44,14 +48,14 @@ def _caller(request: HttpRequest | Request) -> Caller:
         if not username and not password:
             return Caller(challenge)
         check = check_file_password if kind == "htpasswd" else check_password
-        return check(username, password, challenge=challenge, address=_address())
+        return check(username, password, challenge=challenge, address=client_address())
     if len(header) <= _LONGEST_HEADER and scheme.lower() == "bearer" and value and kind != "htpasswd":
         check_token = check_external_token if kind == "token" else check_bearer
         return check_token(value, challenge=challenge)
     raise challenge.refusal(error=INVALID_TOKEN, reason="the Authorization header cannot be understood")
 
 
-def _address() -> str:
+def client_address() -> str:
     context = current_request()
     return context.address if context else ""
 

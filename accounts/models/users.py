@@ -26,5 +26,10 @@ class User(AbstractUser):
     is_auditor = models.BooleanField(default=False)
     revoked_before = models.DateTimeField(default=timezone.now)
 
+    def set_password(self, raw_password: str | None) -> None:
+        super().set_password(raw_password)
+        # For commands such as `changepassword` too; whoever only renews the hash saves no other field.
+        self.revoked_before = timezone.now()
+
     class Meta(AbstractUser.Meta):
         abstract = False

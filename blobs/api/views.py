@@ -158,5 +158,5 @@ def _mounted(request: Request, access: Access, repository_id: int, digest: Diges
         repository_id=repository_id,
         digest=digest,
         source=source,
-        find_readable=lambda names: find_readable(caller_of(request), access, names),
+        find_readable=lambda names: find_readable(caller_of(request), access, names, asked=source),
     )

@@ -15,6 +15,7 @@ from registry_project.config.storage import DRIVERS, GONE_DRIVERS, MEMORY_DRIVER
 from registry_project.config.store_checks import check_stores
 
 SHORTEST_TOKEN = timedelta(minutes=1)
+SHORTEST_ROTATION = timedelta(hours=1)
 KEY_PAIR_ALGORITHMS = (
     *(f"{family}{bits}" for family in ("RS", "ES", "PS") for bits in (256, 384, 512)),
     "EdDSA",
@@ -176,6 +177,8 @@ def _lading(lading: Lading) -> Iterator[Finding]:
         yield (*path, "service"), "expected letters, digits and . _ : -"
     if lading.expiration < SHORTEST_TOKEN:
         yield (*path, "expiration"), "expected a minute or more; clients rely on it"
+    if lading.keyrotation < SHORTEST_ROTATION:
+        yield (*path, "keyrotation"), "expected an hour or more"
     names: set[str] = set()
     for index, provider in enumerate(lading.oidc):
         here = (*path, "oidc", index)

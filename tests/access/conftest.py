@@ -2,7 +2,7 @@
 
 import pytest
 
-from accounts import sign_in
+from accounts import keys, sign_in, tokens
 from tests.people import as_user, make_team, make_user
 
 
@@ -12,6 +12,8 @@ def _accounts(settings):
     # The real one is slow on purpose; what is tested here does not depend on it.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     sign_in.forget_all()
+    tokens.forget_tokens()
+    keys.forget_keys()
 
 
 @pytest.fixture
