@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.access.live_people import run_in
 from tests.conformance.programs import PROJECT, ProgramUnavailable, Run, current_run, release_run
 from tests.conformance.reports import Report, ReportMissing, read_report
 from tests.conformance.skips import find_reason
@@ -22,8 +23,18 @@ RUNS: dict[str, Callable[[], Run]] = {
     "default": lambda: current_run("default", None),
     "dev": lambda: current_run("dev", "dev"),
     "release": release_run,
+    # The same with accounts: everything that these may do must go as it goes without.
+    "maintainer": lambda: current_run("maintainer", None, username="mallory"),
+    "administrator": lambda: current_run("administrator", None, username="admin"),
 }
 DATABASES = ("postgres", "sqlite")
+_PASSWORD = "conformance of accounts"
+_CAST = f"""
+from accounts.models import Membership, Team, User
+User.objects.create_user("admin", password="{_PASSWORD}", is_superuser=True)
+mallory = User.objects.create_user("mallory", password="{_PASSWORD}")
+Membership.objects.create(team=Team.objects.create(slug="conformance"), user=mallory, role="maintainer")
+"""
 
 
 class Summary:
@@ -77,6 +88,7 @@ def execute(run: Run, server: LiveServer, folder: Path) -> tuple[Report, int]:
         "OCI_NAMESPACE": f"{repository}-1",
         "OCI_CROSSMOUNT_NAMESPACE": f"{repository}-2",
         "OCI_REPORT_DIR": str(folder),
+        **({"OCI_USERNAME": run.username, "OCI_PASSWORD": _PASSWORD} if run.username else {}),
         **run.environ,
     }
     with (folder / "output.log").open("wb") as output:
@@ -97,8 +109,14 @@ def execute(run: Run, server: LiveServer, folder: Path) -> tuple[Report, int]:
 
 
 def judge(runs: Sequence[Run], database: str, summary: Summary) -> None:
-    with live_server(database="sqlite" if database == "sqlite" else "postgres") as server:
+    """This will run programs against one server, with accounts if the programs sign in."""
+    accounts = any(run.username for run in runs)
+    name = f"{database}-accounts" if accounts else database
+    environ = {"REGISTRY_AUTH": "lading"} if accounts else {}
+    with live_server(database="sqlite" if database == "sqlite" else "postgres", environ=environ) as server:
         try:
+            if accounts:
+                run_in(server, _CAST)
             for run in runs:
                 print(f"\n== {run.title} on {database}", *run.notes, sep="\n", flush=True)
                 folder = REPORTS / f"{database}-{run.name}"
@@ -112,7 +130,7 @@ def judge(runs: Sequence[Run], database: str, summary: Summary) -> None:
                 if status and not report.named("failed"):
                     summary.problems.append(f"{run.title} on {database}: exit status {status}")
         finally:
-            shutil.copyfile(server.log_path, REPORTS / f"{database}-server.log")
+            shutil.copyfile(server.log_path, REPORTS / f"{name}-server.log")
 
 
 @contextmanager
@@ -132,7 +150,7 @@ def postgres_for(databases: Sequence[str]) -> Iterator[None]:
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument("--database", action="append", choices=DATABASES, help="default: both")
-    parser.add_argument("--run", action="append", choices=tuple(RUNS), help="default: all three")
+    parser.add_argument("--run", action="append", choices=tuple(RUNS), help="default: all")
     options = parser.parse_args(arguments)
     databases = options.database or DATABASES
     summary = Summary()
@@ -141,7 +159,10 @@ def main(arguments: Sequence[str]) -> int:
         runs = [RUNS[name]() for name in options.run or RUNS]
         with postgres_for(databases):
             for database in databases:
-                judge(runs, database, summary)
+                for signed_in in (False, True):
+                    chosen = [run for run in runs if bool(run.username) is signed_in]
+                    if chosen:
+                        judge(chosen, database, summary)
     except (ProgramUnavailable, ServiceUnavailable, ServerFailed) as problem:
         summary.problems.append(str(problem))
     return summary.close()

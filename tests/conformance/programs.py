@@ -27,22 +27,26 @@ class ProgramUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """One program with one configuration. `title` is what the table calls it."""
+    """One program with one configuration. `title` is what the table calls it.
+
+    With `username` the registry has accounts, and the program signs in.
+    """
 
     name: str
     title: str
     command: tuple[str, ...]
     environ: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    username: str = ""
 
 
-def current_run(name: str, version: str | None) -> Run:
+def current_run(name: str, version: str | None, *, username: str = "") -> Run:
     """This will build the current program; `version` is what it tests against, None its default."""
     folder = CACHE / "go-bin"
     _go(["install", f"{MODULE}@{CURRENT_VERSION}"], cwd=PROJECT, GOBIN=str(folder))
     program = folder / MODULE.rpartition("/")[2]
     environ = {"OCI_VERSION": version} if version else {}
-    return Run(name, f"current, {name}", (str(program),), environ)
+    return Run(name, f"current, {name}", (str(program),), environ, username=username)
 
 
 def release_run() -> Run:
