@@ -20,11 +20,12 @@ class Expiring(Generic[Value]):
     def find(self, key: bytes) -> Value | None:
         with self._lock:
             entry = self._entries.get(key)
-        return entry[1] if entry is not None and entry[0] > time.monotonic() else None
+        return entry[1] if entry is not None and entry[0] > time.time() else None
 
-    def add(self, key: bytes, value: Value, *, seconds: float) -> None:
+    def add(self, key: bytes, value: Value, *, until: float) -> None:
+        """`until` is in seconds of Unix time, as in tokens."""
         with self._lock:
-            self._entries[key] = time.monotonic() + seconds, value
+            self._entries[key] = until, value
             self._entries.move_to_end(key)
             while len(self._entries) > _MOST:
                 self._entries.popitem(last=False)

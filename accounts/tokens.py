@@ -10,9 +10,8 @@ import hashlib
 import math
 import re
 import secrets
-import time
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import jwt
 from django.conf import settings
@@ -36,6 +35,7 @@ _BACKDATED_SECONDS = 30
 _THREE_PARTS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\Z")
 _REQUIRED = ["iss", "aud", "sub", "exp", "nbf", "iat", "jti"]
 
+_Id = Annotated[int, Field(gt=0, lt=2**63)]
 PresentableKind = Literal["anonymous", "password", "access-token", "robot-secret", "identity-token"]
 
 
@@ -67,9 +67,9 @@ class _Holder(_Strict):
     """What the token stands for: a Proof, with the fingerprint of a password's hash."""
 
     kind: PresentableKind
-    user: int | None = None
-    robot: int | None = None
-    secret: int | None = None
+    user: _Id | None = None
+    robot: _Id | None = None
+    secret: _Id | None = None
     password: str | None = None
 
 
@@ -114,7 +114,7 @@ def read_token(text: str) -> Proof:
     if proof is None:
         claims, kid = _verify(text)
         proof = _proof(claims, kid)
-        _read.add(key, proof, seconds=claims.exp + LEEWAY.total_seconds() - time.time())
+        _read.add(key, proof, until=claims.exp + LEEWAY.total_seconds())
     return proof
 
 

@@ -95,7 +95,7 @@ class Lading(Section):
     refresh: Duration = timedelta(days=90)
     """How long an unused refresh token is good, which `docker login` keeps."""
     keyrotation: Duration = timedelta(days=30)
-    """Age at which the signing key gives way to a new one."""
+    """Age at which the signing key gives way to a new one; at least an hour."""
     passwords: Flag = True
     """`false` lets people sign in through `oidc` or `ldap` only; robots and access tokens are not meant."""
     oidc: tuple[Oidc, ...] = ()

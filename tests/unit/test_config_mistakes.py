@@ -68,6 +68,7 @@ def write(tmp_path, text):
         ),
         ("auth:\n  lading:\n    service: a b", "auth.lading.service", '"a b"', 3, "expected letters, digits"),
         ("auth:\n  lading:\n    expiration: 1s", "auth.lading.expiration", '"1s"', 3, "expected a minute or more"),
+        ("auth:\n  lading:\n    keyrotation: 1m", "auth.lading.keyrotation", '"1m"', 3, "expected an hour or more"),
         ("auth:\n  lading:\n    oidc:\n    - name: A b", "auth.lading.oidc.0.name", '"A b"', 4, "expected a name"),
         ("auth:\n  lading:\n    oidc:\n    - name: a", "auth.lading.oidc.0.issuer", None, 4, "expected a value"),
         (
