@@ -1,12 +1,10 @@
 """The keys that sign bearer tokens: first, next, revoked."""
 
 import io
-import threading
 from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
 from django.utils import timezone
 
 from accounts import keys
@@ -17,26 +15,6 @@ from registry_project.schedule import periodic_tasks
 from tests.access.bearer import ask, fetch
 
 pytestmark = pytest.mark.django_db(transaction=True)
-THREADS = 4
-
-
-def test_the_first_key_is_made_once(request):
-    start = threading.Barrier(THREADS)
-    found = []
-
-    def sign():
-        start.wait()
-        found.append(get_signer(now=timezone.now()).kid)
-        connection.close()
-
-    threads = [threading.Thread(target=sign) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == THREADS
-    assert set(found) == set(SigningKey.objects.values_list("kid", flat=True))
-    assert SigningKey.objects.count() == 1
 
 
 def test_a_new_key_waits_before_it_signs():

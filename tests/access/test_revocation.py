@@ -1,6 +1,7 @@
 """What was taken away is gone at the next request, with whatever token it comes."""
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
 from accounts.keys import revoke_keys
@@ -50,6 +51,10 @@ def change_password():
     bob.save()
 
 
+def change_password_where_the_clock_is_behind():
+    User.objects.filter(username="bob").update(password=make_password("another one"))
+
+
 def sign_out_everywhere():
     User.objects.filter(username="bob").update(revoked_before=timezone.now())
 
@@ -88,6 +93,7 @@ def revoke_signing_keys():
         ("password", remove_member, 404),
         ("password", disable_user, 401),
         ("password", change_password, 401),
+        ("password", change_password_where_the_clock_is_behind, 401),
         ("password", sign_out_everywhere, 401),
         ("password", delete_team, 404),
         ("password", revoke_signing_keys, 401),
