@@ -2,12 +2,11 @@
 
 import hmac
 import secrets
-import threading
 import time
-from collections import OrderedDict
+
+from accounts.expiring import Expiring
 
 _SECONDS = 60
-_MOST = 10_000
 
 
 class RememberedPasswords:
@@ -18,27 +17,17 @@ class RememberedPasswords:
     """
 
     def __init__(self) -> None:
-        self._until: OrderedDict[bytes, float] = OrderedDict()
-        self._lock = threading.Lock()
+        self._right: Expiring[bool] = Expiring()
         self._process_key = secrets.token_bytes(32)
 
     def holds(self, *, username: str, stored: str, password: str) -> bool:
-        key = self._key(username, stored, password)
-        with self._lock:
-            until = self._until.get(key)
-        return until is not None and until > time.monotonic()
+        return self._right.find(self._key(username, stored, password)) is not None
 
     def add(self, *, username: str, stored: str, password: str) -> None:
-        key = self._key(username, stored, password)
-        with self._lock:
-            self._until[key] = time.monotonic() + _SECONDS
-            self._until.move_to_end(key)
-            while len(self._until) > _MOST:
-                self._until.popitem(last=False)
+        self._right.add(self._key(username, stored, password), True, until=time.time() + _SECONDS)
 
     def clear(self) -> None:
-        with self._lock:
-            self._until.clear()
+        self._right.clear()
 
     def _key(self, username: str, stored: str, password: str) -> bytes:
         return hmac.digest(self._process_key, f"{username}\0{stored}\0{password}".encode(), "sha256")

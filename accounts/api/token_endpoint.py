@@ -27,7 +27,8 @@ from oci.views import OCIView, request_body
 _FORM = "application/x-www-form-urlencoded"
 _FORM_MAX_SIZE = 64 * 1024
 _FORM_MAX_FIELDS = 1000
-_LONGEST_PASSWORD = 4096
+# Identity tokens are passwords too.
+_LONGEST_PASSWORD = 16 * 1024
 _KEYS_MAX_AGE_SECONDS = 60
 
 
