@@ -29,6 +29,7 @@ class Place(StrEnum):
     REPOSITORY = "repository"
     TEAM = "team"
     INSTANCE = "instance"
+    ACCOUNT = "account"
 
 
 class Action(StrEnum):
@@ -55,6 +56,7 @@ class Action(StrEnum):
     READ_WEBHOOKS = "webhooks.read"
     WRITE_WEBHOOKS = "webhooks.write"
     READ_TEAM_AUDIT = "team-audit.read"
+    EXPLAIN_ACCESS = "access.explain"
     WRITE_MEMBERS = "members.write"
     UPDATE_TEAM = "team.update"
     DELETE_TEAM = "team.delete"
@@ -66,10 +68,15 @@ class Action(StrEnum):
     READ_INSTANCE = "instance.read"
     WRITE_INSTANCE = "instance.write"
 
+    READ_ACCOUNT = "account.read"
+    WRITE_ACCOUNT = "account.write"
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`role` is the least that is needed, None where only administrators may; auditors may what `reads`.
+
+    What is about an account, only whose it is may do: others have the actions on users.
 
     `title` is its line in the documentation.
     """
@@ -80,7 +87,7 @@ class Rule:
     title: str
 
 
-_R, _T, _I = Place.REPOSITORY, Place.TEAM, Place.INSTANCE
+_R, _T, _I, _A = Place.REPOSITORY, Place.TEAM, Place.INSTANCE, Place.ACCOUNT
 RULES: Mapping[Action, Rule] = {
     Action.PULL: Rule(_R, Role.READER, True, "Pull; list tags and referrers; see history and trash"),
     Action.PUSH: Rule(_R, Role.DEVELOPER, False, "Push; create repositories; mount into"),
@@ -106,6 +113,7 @@ RULES: Mapping[Action, Rule] = {
     Action.READ_WEBHOOKS: Rule(_T, Role.MAINTAINER, True, "See webhooks"),
     Action.WRITE_WEBHOOKS: Rule(_T, Role.MAINTAINER, False, "Change webhooks"),
     Action.READ_TEAM_AUDIT: Rule(_T, Role.MAINTAINER, True, "Read the team's audit log"),
+    Action.EXPLAIN_ACCESS: Rule(_T, Role.MAINTAINER, True, "Ask why somebody may or may not do something in the team"),
     Action.WRITE_MEMBERS: Rule(_T, Role.OWNER, False, "Change members and grants"),
     Action.UPDATE_TEAM: Rule(_T, Role.OWNER, False, "Change the team's settings"),
     Action.DELETE_TEAM: Rule(_T, Role.OWNER, False, "Delete the team"),
@@ -115,6 +123,10 @@ RULES: Mapping[Action, Rule] = {
     Action.WRITE_USERS: Rule(_I, None, False, "Create, change, disable and delete users"),
     Action.READ_INSTANCE: Rule(_I, None, True, "See the instance: all audit, collection, jobs"),
     Action.WRITE_INSTANCE: Rule(_I, None, False, "Change the instance: pause collection, its policies"),
+    Action.READ_ACCOUNT: Rule(_A, None, True, "See one's own account and tokens"),
+    Action.WRITE_ACCOUNT: Rule(
+        _A, None, False, "Change one's own password and tokens; sign out everywhere; leave a team"
+    ),
 }
 
 
@@ -207,10 +219,17 @@ class TeamTarget:
 
 @dataclass(frozen=True, slots=True)
 class InstanceTarget:
-    pass
+    """`open` tells that everybody who has an account may create teams."""
+
+    open: bool = False
 
 
-Target = RepositoryTarget | TeamTarget | InstanceTarget
+@dataclass(frozen=True, slots=True)
+class AccountTarget:
+    username: str
+
+
+Target = RepositoryTarget | TeamTarget | InstanceTarget | AccountTarget
 INSTANCE = InstanceTarget()
 
 
@@ -275,10 +294,19 @@ def _holds(credential: Credential, action: Action, target: Target) -> tuple[bool
         if rule.place is not Place.TEAM:
             raise ValueError(f"{action} is no action on teams")
         return _holds_by_role(credential, rule, role_in_team(credential, target.name), f"team {target.name}")
+    if isinstance(target, AccountTarget):
+        if rule.place is not Place.ACCOUNT:
+            raise ValueError(f"{action} is no action on accounts")
+        return _holds_in_account(credential, rule, target)
     if rule.place is not Place.INSTANCE:
         raise ValueError(f"{action} is no action on the instance")
-    if credential.limit and credential.limit.patterns:
+    limit = credential.limit
+    if limit and limit.patterns:
         return False, "the access token is limited to repositories"
+    # The new team is the creator's, so a token that cannot own one cannot make one.
+    may_own = credential.user_id is not None and (limit is None or limit.role is Role.OWNER)
+    if target.open and may_own and rule is RULES[Action.CREATE_TEAM]:
+        return True, "everybody who has an account may create teams"
     return _holds_by_role(credential, rule, None, "instance")
 
 
@@ -311,11 +339,25 @@ def _holds_by_role(credential: Credential, rule: Rule, role: Role | None, where:
     return True, f"{credential.name} is {role} in the {where}"
 
 
+def _holds_in_account(credential: Credential, rule: Rule, target: AccountTarget) -> tuple[bool, str]:
+    limit = credential.limit
+    if credential.user_id is None or credential.name != target.username:
+        return False, f"only {target.username} may do this"
+    if limit and limit.patterns:
+        return False, "the access token is limited to repositories"
+    if limit and not rule.reads:
+        # A token that leaked could make others that outlive it.
+        return False, "an access token cannot change the account that it belongs to; sign in with the password"
+    return True, "the account is your own"
+
+
 def _sees(credential: Credential, target: Target) -> bool:
     if isinstance(target, RepositoryTarget):
         return _holds(credential, Action.PULL, target)[0]
     if isinstance(target, TeamTarget):
         return _holds(credential, Action.READ_TEAM, target)[0]
+    if isinstance(target, AccountTarget):
+        return credential.name == target.username
     return True
 
 
