@@ -4,6 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from accounts.expiry import warn_of_expiry
 from accounts.keys import rotate_keys
 from accounts.refresh_tokens import purge_refresh_tokens
 from accounts.throttle import purge_failures
@@ -26,3 +27,9 @@ def rotate_signing_keys(**_: object) -> None:
 def purge_old_refresh_tokens(**_: object) -> None:
     """Remove refresh tokens that nobody used for auth.lading.refresh."""
     purge_refresh_tokens(now=timezone.now())
+
+
+@shared_task(name="accounts.warn_of_expiry", ignore_result=True)
+def warn_of_ends(**_: object) -> None:
+    """Tell the log of robots and access tokens that end within a week."""
+    warn_of_expiry()

@@ -11,6 +11,7 @@ TAG_MAX_LENGTH = 128
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*\Z")
+_ONE_COMPONENT = re.compile(rf"{_COMPONENT}\Z")
 _TAG = re.compile(rf"[a-zA-Z0-9_][a-zA-Z0-9._-]{{0,{TAG_MAX_LENGTH - 1}}}\Z")
 
 LIBRARY_TEAM = "library"
@@ -50,6 +51,11 @@ class TagName:
 
     def __str__(self) -> str:
         return self.text
+
+
+def is_component(text: str) -> bool:
+    """Whether a repository's name may have this between its slashes."""
+    return len(text) <= NAME_MAX_LENGTH and _ONE_COMPONENT.match(text) is not None
 
 
 Reference = Digest | TagName

@@ -14,7 +14,6 @@ from rest_framework import exceptions as drf
 from rest_framework.settings import api_settings
 
 from oci.errors import OCIError, Unauthorized
-from oci.views import database_refusal
 
 log = logging.getLogger("lading.api")
 
@@ -122,6 +121,9 @@ _GENERAL: dict[str, type[Problem]] = {"DENIED": Forbidden, "TOOMANYREQUESTS": To
 def render_problem(error: Exception, request: HttpRequest) -> HttpResponse:
     """The one place where an exception becomes an answer."""
     if isinstance(error, OperationalError | InterfaceError):
+        # It loads the framework's views, which load our authentication, which raises problems.
+        from oci.views import database_refusal
+
         error = database_refusal(error)
     if isinstance(error, Unauthorized):
         # The protocol's challenge asks browsers to open a dialog, and names the host.

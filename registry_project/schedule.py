@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 
-from accounts.tasks import purge_failed_sign_ins, purge_old_refresh_tokens, rotate_signing_keys
+from accounts.tasks import purge_failed_sign_ins, purge_old_refresh_tokens, rotate_signing_keys, warn_of_ends
 from blobs.tasks import drain_deletions, purge_uploads, roll_up
 from events.receivers import receivers
 from events.tasks import deliver_notifications, keep_audit_log
@@ -31,7 +31,7 @@ def periodic_tasks() -> list[tuple[Any, timedelta]]:
     if settings.AUTH_KIND != "none":
         tasks.append((purge_failed_sign_ins, _SIGN_IN_PURGE_INTERVAL))
     if settings.AUTH_KIND == "lading":
-        tasks += [(rotate_signing_keys, _ACCOUNTS_INTERVAL), (purge_old_refresh_tokens, _ACCOUNTS_INTERVAL)]
+        tasks += [(task, _ACCOUNTS_INTERVAL) for task in (rotate_signing_keys, purge_old_refresh_tokens, warn_of_ends)]
     if receivers():
         tasks.append((deliver_notifications, _NOTIFICATIONS_INTERVAL))
     return tasks

@@ -17,7 +17,7 @@ from events import audit
 from events.audit_actions import AuditAction
 from oci.errors import NameUnknown, Unauthorized, Unavailable, Unsupported
 from oci.names import RepositoryName
-from registry_project.database import retried, writing
+from registry_project.database import fetch_all, key_share, retried, writing
 from repositories.models import Repository
 
 Pushed = TypeVar("Pushed")
@@ -147,12 +147,28 @@ def obtain_repository_id(access: Access) -> int:
     repository_id = access.known.id or _find_id(access.name)
     if repository_id is not None:
         return repository_id
-    # Two first pushes may come at once: each inserts or finds what the other inserted.
-    slug = access.name.team_slug
-    Team.objects.bulk_create([Team(slug=slug, quota_bytes=settings.TEAM_QUOTA)], ignore_conflicts=True)
-    team = Team.objects.get(slug=slug, deleted_at=None)
-    Repository.objects.bulk_create([Repository(team=team, name=access.name.text)], ignore_conflicts=True)
+    _create_repository(access)
     return get_repository_id(access)
+
+
+@retried
+def _create_repository(access: Access) -> None:
+    """Two first pushes may come at once: each inserts or finds what the other inserted.
+
+    Whoever deletes the team counts its repositories under a lock that does not go with ours, so that one of the two
+    sees the other. Raises NameUnknown where the team has gone.
+    """
+    with writing():
+        team_id = access.known.team_id or _obtain_team_id(access.name.team_slug)
+        held = fetch_all(f"SELECT id FROM accounts_team WHERE id = %s AND deleted_at IS NULL{key_share()}", [team_id])
+        if not held:
+            raise NameUnknown({"name": access.name.text})
+        Repository.objects.bulk_create([Repository(team_id=team_id, name=access.name.text)], ignore_conflicts=True)
+
+
+def _obtain_team_id(slug: str) -> int:
+    Team.objects.bulk_create([Team(slug=slug, quota_bytes=settings.TEAM_QUOTA)], ignore_conflicts=True)
+    return Team.objects.values_list("pk", flat=True).get(slug=slug, deleted_at=None)
 
 
 def _check_switched_on(action: Action) -> None:

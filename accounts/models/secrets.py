@@ -23,6 +23,7 @@ class Robot(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     created_by = models.CharField(max_length=255, blank=True, default="")
     expires_at = models.DateTimeField(null=True)
+    expiry_warned_at = models.DateTimeField(null=True)
     disabled_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -64,6 +65,7 @@ class AccessToken(models.Model):
     patterns = models.TextField(blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True)
+    expiry_warned_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -72,6 +74,7 @@ class AccessToken(models.Model):
             models.UniqueConstraint(fields=["user", "name"], name="access_token_name_unique"),
             models.CheckConstraint(condition=Q(role__in=ROLE_NAMES), name="access_token_role_valid"),
         )
+        indexes = (models.Index(fields=["expires_at"], name="access_token_expiry"),)  # warnings of those that end soon
 
     def __str__(self) -> str:
         return self.name
