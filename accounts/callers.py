@@ -6,9 +6,10 @@ from typing import cast
 from rest_framework.request import Request
 
 from accounts.challenges import INSUFFICIENT_SCOPE, INVALID_TOKEN, Challenge
+from accounts.last_use import note_use
 from accounts.rights import EVERYONE, Action, Credential, Decision, RepositoryTarget
 from accounts.standing import KnownRepository, Proof, load_standing
-from oci.errors import Denied, NameUnknown, OCIError, Unauthorized
+from oci.errors import Denied, NameUnknown, Unauthorized
 from oci.names import RepositoryName
 from registry_project.context import name_principal
 
@@ -53,17 +54,19 @@ class Caller:
         standing = load_standing(self.proof, names)
         if standing.credential is None or any(known.replaced for known in standing.repositories.values()):
             raise self.rejected("what was presented is valid no longer")
+        if self.proof is not None:
+            note_use(self.proof)
         name_principal(standing.credential.name, standing.credential.proof)
         return standing.credential, standing.repositories
 
-    def rejected(self, reason: str) -> Unauthorized:
+    def rejected(self, reason: str) -> Exception:
         if self.challenge is None:
             return Unauthorized({"reason": reason})
         return self.challenge.refusal(error=INVALID_TOKEN, reason=reason)
 
     def refusal(
         self, credential: Credential, decision: Decision, action: Action, name: RepositoryName, scopes: list[str]
-    ) -> OCIError:
+    ) -> Exception:
         """What to answer when a right is missing.
 
         Who could get further with other credentials is told to fetch them (401). Who could not learns no more than if

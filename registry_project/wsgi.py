@@ -15,6 +15,10 @@ from django.http import HttpResponse  # noqa: E402
 
 handler: WSGIHandler = get_wsgi_application()
 
+from accounts.last_use import keep_writing_uses  # noqa: E402 - the apps come first
+
+keep_writing_uses()
+
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Answer one request.
