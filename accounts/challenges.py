@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from accounts.rights import Action
 from oci.errors import Detail, Unauthorized
 from oci.names import RepositoryName
+from registry_project.problems import Unauthenticated
 
 # host or host:port; what else stands in a Host header never leaves this machine.
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
@@ -33,7 +34,7 @@ class Challenge:
     realm: str
     service: str = ""
 
-    def refusal(self, *, scopes: Sequence[str] = (), error: str = "", reason: str = "") -> Unauthorized:
+    def refusal(self, *, scopes: Sequence[str] = (), error: str = "", reason: str = "") -> Exception:
         detail: Detail = [_scope_detail(scope) for scope in scopes] or ({"reason": reason} if reason else None)
         return Unauthorized(detail, headers={"WWW-Authenticate": self._header(" ".join(scopes), error)})
 
@@ -42,6 +43,33 @@ class Challenge:
             return f'Basic realm="{self.realm}"'
         parts = {"realm": self.realm, "service": self.service, "scope": scope, "error": error}
         return "Bearer " + ",".join(f'{name}="{value}"' for name, value in parts.items() if value)
+
+
+class ManagementChallenge(Challenge):
+    """The same for the management API, whose refusals are problems.
+
+    Scripts are asked for Basic credentials. A browser would open a dialog over the page that asked, and send the
+    password with every request from then on: it gets a scheme that no browser has a dialog for.
+    """
+
+    def refusal(self, *, scopes: Sequence[str] = (), error: str = "", reason: str = "") -> Exception:
+        scheme = "Bearer" if self.service else "Basic"
+        sentence = f"{reason[0].upper()}{reason[1:]}." if reason else ""
+        return Unauthenticated(sentence, challenge=f'{scheme} realm="{self.realm}"')
+
+
+def management_challenge_for(request: HttpRequest) -> Challenge:
+    return ManagementChallenge("Lading", settings.LADING_AUTH.service if _is_browser(request) else "")
+
+
+def _is_browser(request: HttpRequest) -> bool:
+    # Sec-Fetch-Mode comes only over TLS and from this machine.
+    meta = request.META
+    return (
+        "HTTP_SEC_FETCH_MODE" in meta
+        or "HTTP_X_REQUESTED_WITH" in meta
+        or meta.get("HTTP_USER_AGENT", "").startswith("Mozilla/")
+    )
 
 
 def challenge_for(request: HttpRequest) -> Challenge:

@@ -58,6 +58,14 @@ def check_bearer(token: str, *, challenge: Challenge) -> Caller:
     return Caller(challenge, proof=proof)
 
 
+def check_access_token(token: str, *, challenge: Challenge) -> Caller:
+    """Who an access token belongs to; raises Unauthorized, for every other bearer token as well."""
+    proof = find_access_token(token)
+    if proof is None:
+        raise challenge.refusal(error=INVALID_TOKEN, reason="only access tokens are taken here, and this is none")
+    return Caller(challenge, proof=proof)
+
+
 def find_proof(username: str, password: str, address: str) -> Proof | None:
     """The proof that a user name and a password, access token or robot's secret make, or None."""
     kind = _kind_of(username, password)

@@ -30,7 +30,7 @@ class Proof:
     `password` is the stored hash that matched, `password_mark` its fingerprint. `secret_id` is that of the access
     token, the robot's secret or the trusted identity.
     `issued_at`, `kid` and `scopes` are those of a bearer token, which stands for one of the others, or for nobody
-    (Kind.ANONYMOUS). A refresh token has `issued_at` alone.
+    (Kind.ANONYMOUS). A refresh token has `issued_at` alone; a session's is its sign-in.
     """
 
     kind: Kind

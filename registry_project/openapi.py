@@ -1,7 +1,7 @@
 """The OpenAPI document, made from the views."""
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -39,6 +39,7 @@ class _NextField(serializers.CharField):
     """The address of the next page, null on the last."""
 
 
+@cache
 def page_of(row: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
     """The serializer, for the document alone, of a page of rows."""
     name = row.__name__.removesuffix("Serializer")

@@ -34,6 +34,10 @@ def spectacular_settings(prefix: str, session_cookie: str) -> dict[str, Any]:
         "PREPROCESSING_HOOKS": ["registry_project.openapi.keep_management"],
         "SORT_OPERATION_PARAMETERS": False,
         "ENABLE_DJANGO_DEPLOY_CHECK": False,
+        "ENUM_NAME_OVERRIDES": {
+            "Role": "accounts.api.serializers.ROLES",
+            "RobotRole": "accounts.api.serializers.ROBOT_ROLES",
+        },
         "APPEND_COMPONENTS": {
             "schemas": {"Problem": _PROBLEM},
             "responses": {

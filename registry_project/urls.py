@@ -1,5 +1,7 @@
 """The routes, each name read greedily from the right: `x/manifests/y` and `foo/tags` are legal names."""
 
+from typing import Any
+
 from django.conf import settings
 from django.urls import include, path, re_path
 
@@ -19,9 +21,10 @@ _ACCOUNTS = f"{_PREFIX}accounts/"
 _NAME = r"(?P<name>.+)"
 
 # Each app's `api.urls` is included here; the paths are fixed by docs/api.md.
-_management = [
+_management: list[Any] = [
     path("schema", SchemaView.as_view(), name="schema"),
     path("docs", docs, name="docs"),
+    path("", include("accounts.api.urls")),
 ]
 
 # The names are those of Distribution's routes, which its metrics carry as `handler`.

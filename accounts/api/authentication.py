@@ -1,7 +1,8 @@
-"""The Authorization header of a request, for DRF: `request.auth` is a Caller."""
+"""The Authorization header of a request, or a browser's session, for DRF: `request.auth` is a Caller."""
 
 import base64
 import binascii
+from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -9,11 +10,12 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from accounts.callers import CALLED_BY_EVERYONE, Caller
-from accounts.challenges import INVALID_TOKEN, Challenge, challenge_for
+from accounts.challenges import INVALID_TOKEN, Challenge, challenge_for, management_challenge_for
 from accounts.external_tokens import check_external_token
 from accounts.htpasswd import check_file_password
 from accounts.rights import NOBODY
-from accounts.sign_in import check_bearer, check_password
+from accounts.sessions import find_session_proof
+from accounts.sign_in import check_access_token, check_bearer, check_password
 from accounts.throttle import check_rate
 from registry_project.context import current_request
 
@@ -21,10 +23,22 @@ _LONGEST_HEADER = 16 * 1024
 
 
 class RegistryAuthentication(BaseAuthentication):
-    """Raises Unauthorized for credentials that are not genuine; a request without any is anonymous."""
+    """Raises Unauthorized or Unauthenticated for credentials that are not genuine; without any one is anonymous.
+
+    The management API takes sessions, and no bearer token but access tokens: those of the token endpoint are for
+    pushing and pulling, and say so in their scopes.
+    """
 
     def authenticate(self, request: Request) -> tuple[None, Caller]:
-        caller = CALLED_BY_EVERYONE if settings.AUTH_KIND == "none" else find_caller(request, challenge_for(request))
+        # It loads the framework's views, and those load this class.
+        from registry_project.browsers import is_management
+
+        if settings.AUTH_KIND == "none":
+            caller = CALLED_BY_EVERYONE
+        elif is_management(request._request):
+            caller = _find_managing_caller(request._request)
+        else:
+            caller = find_caller(request, challenge_for(request))
         count_request(caller)
         return None, caller
 
@@ -34,8 +48,22 @@ def count_request(caller: Caller) -> None:
     check_rate(caller=caller.holder or f"address {client_address()}", anonymous=not caller.holder)
 
 
-def find_caller(request: HttpRequest | Request, challenge: Challenge) -> Caller:
-    """Who the Authorization header belongs to; raises Unauthorized, with the challenge, if it is not genuine."""
+def _find_managing_caller(request: HttpRequest) -> Caller:
+    challenge = management_challenge_for(request)
+    # Whoever sends a header means it, even where a browser adds its cookie.
+    by_session = "HTTP_AUTHORIZATION" not in request.META and settings.SESSION_COOKIE_NAME in request.COOKIES
+    if by_session and settings.AUTH_KIND == "lading":
+        return Caller(challenge, proof=find_session_proof(request))
+    return find_caller(request, challenge, check_token=check_access_token)
+
+
+def find_caller(
+    request: HttpRequest | Request, challenge: Challenge, *, check_token: Callable[..., Caller] | None = None
+) -> Caller:
+    """Who the Authorization header belongs to; raises Unauthorized, with the challenge, if it is not genuine.
+
+    `check_token` reads bearer tokens where they are not those of the protocol.
+    """
     header = request.META.get("HTTP_AUTHORIZATION", "")
     scheme, _, value = header.partition(" ")
     value = value.strip()
@@ -50,7 +78,7 @@ def find_caller(request: HttpRequest | Request, challenge: Challenge) -> Caller:
         check = check_file_password if kind == "htpasswd" else check_password
         return check(username, password, challenge=challenge, address=client_address())
     if len(header) <= _LONGEST_HEADER and scheme.lower() == "bearer" and value and kind != "htpasswd":
-        check_token = check_external_token if kind == "token" else check_bearer
+        check_token = check_token or (check_external_token if kind == "token" else check_bearer)
         return check_token(value, challenge=challenge)
     raise challenge.refusal(error=INVALID_TOKEN, reason="the Authorization header cannot be understood")
 

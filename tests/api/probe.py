@@ -21,12 +21,12 @@ def act():
     """Tests replace it with something that fails."""
 
 
-class TeamSerializer(serializers.Serializer):
+class ProbeSerializer(serializers.Serializer):
     slug = serializers.CharField()
     quota_bytes = serializers.IntegerField(allow_null=True)
 
 
-class NewTeamSerializer(serializers.Serializer):
+class NewProbeSerializer(serializers.Serializer):
     slug = serializers.CharField(max_length=20)
     quota_bytes = serializers.IntegerField(min_value=0, required=False)
 
@@ -44,20 +44,20 @@ class ProbesView(ManagementView):
         )
     }
 
-    @extend_schema(responses=page_of(TeamSerializer))
+    @extend_schema(responses=page_of(ProbeSerializer))
     def get(self, request):
         """Teams."""
         act()
         teams = Team.objects.all()
         if search := self.query["search"]:
             teams = teams.filter(slug__contains=search)
-        return self.page(teams, TeamSerializer)
+        return self.page(teams, ProbeSerializer)
 
-    @extend_schema(request=NewTeamSerializer, responses=TeamSerializer)
+    @extend_schema(request=NewProbeSerializer, responses=ProbeSerializer)
     def post(self, request):
         """Make a team."""
         act()
-        new = NewTeamSerializer(data=request.data)
+        new = NewProbeSerializer(data=request.data)
         new.is_valid(raise_exception=True)
         return Response(new.validated_data, status=201)
 

@@ -46,10 +46,10 @@ def test_parameters_and_pages_are_described_as_they_are_declared():
     assert list(parameters) == ["search", "visibility", "since", "empty", "sort", "limit", "cursor"]
     assert parameters["limit"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
     assert parameters["sort"]["enum"] == ["slug", "-slug", "quota", "-quota", "created", "-created"]
-    page = document["components"]["schemas"]["PageOfTeam"]
+    page = document["components"]["schemas"]["PageOfProbe"]
     assert page["required"] == ["next", "results"]
     assert page["properties"]["next"] == {"type": ["string", "null"], "format": "uri-reference"}
-    assert page["properties"]["results"]["items"] == {"$ref": "#/components/schemas/Team"}
+    assert page["properties"]["results"]["items"] == {"$ref": "#/components/schemas/Probe"}
 
 
 def test_document_is_served(registry):

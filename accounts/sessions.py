@@ -1,0 +1,44 @@
+"""The sessions of browsers: Django's, with the moment of the sign-in, which a later revocation is compared with."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth import SESSION_KEY, login, logout
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.rights import Kind
+from accounts.standing import Proof
+from events import audit
+from events.audit_actions import AuditAction
+from registry_project.database import writing
+
+_SIGNED_IN_AT = "signed_in_at"
+_BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+def begin_session(request: HttpRequest, user: User) -> None:
+    """This will sign a browser in, by a session whose key is new."""
+    request.session.flush()  # Django would keep the key for the same user
+    login(request, user, backend=_BACKEND)
+    with writing():
+        audit.record(action=AuditAction.SIGN_IN, target=user.username, detail={"by": "session"})
+
+
+def end_session(request: HttpRequest) -> None:
+    logout(request)
+
+
+def stamp_session(request: HttpRequest | None, **_: Any) -> None:
+    """Receives `user_logged_in`, so that whatever signs people in stamps their sessions."""
+    if request is not None and hasattr(request, "session"):
+        request.session[_SIGNED_IN_AT] = timezone.now().isoformat()
+
+
+def find_session_proof(request: HttpRequest) -> Proof | None:
+    """What a request's session proves, without asking whether the user is still there."""
+    user_id, moment = request.session.get(SESSION_KEY), request.session.get(_SIGNED_IN_AT)
+    if user_id is None or moment is None:
+        return None
+    return Proof(Kind.SESSION, user_id=int(user_id), issued_at=datetime.fromisoformat(moment))
