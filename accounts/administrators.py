@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.core.exceptions import ValidationError
 
 from accounts.models import User
-from accounts.models.users import USERNAME_MAX_LENGTH
+from accounts.models.users import RESERVED_USERNAMES, USERNAME_MAX_LENGTH
 from accounts.passwords import check_new_password
 from registry_project.database import writing
 
@@ -47,6 +47,8 @@ def create_account(*, username: str, password: str, administrator: bool = False,
     check_new_password(username=username, password=password)
     if len(username) > USERNAME_MAX_LENGTH:
         raise ValidationError(f"A user name has at most {USERNAME_MAX_LENGTH} characters.", code="max_length")
+    if username in RESERVED_USERNAMES:
+        raise ValidationError(f"The user name {username} is reserved.", code="reserved")
     user = User(username=username, is_superuser=administrator, is_auditor=auditor)
     user.set_password(password)
     user.full_clean()

@@ -9,7 +9,7 @@ from typing import Protocol
 from allauth.socialaccount.models import SocialAccount
 
 from accounts.models import Membership, Team, User
-from accounts.models.users import USERNAME_MAX_LENGTH
+from accounts.models.users import RESERVED_USERNAMES, USERNAME_MAX_LENGTH
 from accounts.rights import Role
 from registry_project.database import retried, writing
 
@@ -90,7 +90,7 @@ def _create(person: Person) -> User:
 def _free_name(name: str) -> str:
     names = [name, *(f"{name}-{number}" for number in range(2, _MOST_NAMESAKES))]
     taken = set(User.objects.filter(username__in=names).values_list("username", flat=True))
-    free = next((candidate for candidate in names if candidate not in taken), None)
+    free = next((candidate for candidate in names if candidate not in taken | RESERVED_USERNAMES), None)
     if free is None:
         raise PersonRefused(f"too many accounts are called {name}", username=name)
     return free

@@ -14,6 +14,8 @@ from accounts.jwt_parsing import TokenInvalid, read_header, verify
 from accounts.models import Robot, TrustedIdentity
 from accounts.rights import Kind
 from accounts.standing import Proof
+from events import audit
+from events.audit_actions import AuditAction
 from oci.errors import ManifestInvalid
 from oci.patterns import Glob
 from oci.strict_json import parse_object
@@ -58,7 +60,10 @@ def add_identity(*, robot: Robot, issuer: str, claims: Mapping[str, str]) -> Tru
     with writing():
         if TrustedIdentity.objects.filter(robot=robot).count() >= MOST_PER_ROBOT:
             raise IdentityInvalid(f"a robot trusts at most {MOST_PER_ROBOT} identities")
-        return TrustedIdentity.objects.create(robot=robot, issuer=issuer, claims=dict(claims))
+        identity = TrustedIdentity.objects.create(robot=robot, issuer=issuer, claims=dict(claims))
+        detail = {"id": identity.pk, "issuer": issuer, "claims": dict(claims)}
+        audit.record(action=AuditAction.ROBOT_TRUST, team=robot.team.slug, target=robot.name, detail=detail)
+    return identity
 
 
 def list_identities(*, robot: Robot) -> QuerySet[TrustedIdentity]:
@@ -68,7 +73,11 @@ def list_identities(*, robot: Robot) -> QuerySet[TrustedIdentity]:
 def remove_identity(*, robot: Robot, identity_id: int) -> bool:
     """Whether there was one of the robot; what was obtained by it is good no longer."""
     with writing():
-        return bool(TrustedIdentity.objects.filter(robot=robot, id=identity_id).delete()[0])
+        if not TrustedIdentity.objects.filter(robot=robot, id=identity_id).delete()[0]:
+            return False
+        detail = {"id": identity_id}
+        audit.record(action=AuditAction.ROBOT_DISTRUST, team=robot.team.slug, target=robot.name, detail=detail)
+    return True
 
 
 def is_identity_token(password: str) -> bool:

@@ -4,7 +4,6 @@ import re
 from datetime import datetime
 
 from django.contrib.auth.hashers import check_password, make_password
-from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db.models import Q
@@ -12,17 +11,14 @@ from django.utils import timezone
 
 from accounts.errors import LastAdministrator, PasswordRefused, UnknownUser, UsernameTaken
 from accounts.models import RefreshToken, User
-from accounts.models.users import USERNAME_MAX_LENGTH, USERNAME_PATTERN
+from accounts.models.users import RESERVED_USERNAMES, USERNAME_MAX_LENGTH, USERNAME_PATTERN
+from accounts.passwords import check_new_password, is_too_long
 from accounts.throttle import check_failures, count_failure
 from events import audit
 from events.audit_actions import AuditAction
 from registry_project.database import retried, writing
 from registry_project.problems import BadRequest
 
-# Words that stand for somebody in addresses and in the audit log.
-RESERVED_USERNAMES = frozenset({"me", "anonymous", "everyone", "system"})
-# The slow hash of a longer one would only cost the server.
-PASSWORD_MAX_LENGTH = 1024
 _USERNAME = re.compile(rf"{USERNAME_PATTERN}\Z")
 _ADMINISTRATORS = Q(is_superuser=True, is_active=True)
 
@@ -45,7 +41,7 @@ def create_user(
         raise BadRequest("The user name is not valid.", fields={"username": [f"Use {expected}; no reserved word."]})
     _check_email(email)
     user = User(username=username, email=email, is_superuser=administrator, is_auditor=auditor)
-    _check_new_password(password, user)
+    _check_new_password(password, username)
     user.password = make_password(password)
     with writing():
         if User.objects.filter(username=username).exists():
@@ -74,7 +70,7 @@ def change_user(
     if email is not None:
         _check_email(email)
     if password is not None:
-        _check_new_password(password, _get(user_id))
+        _check_new_password(password, _get(user_id).username)
         hashed = make_password(password)
     given = {
         "email": email,
@@ -128,7 +124,7 @@ def change_own_password(*, user_id: int, old_password: str, password: str, addre
     """
     user = _get(user_id)
     check_failures(account=user.username, address=address)
-    if len(old_password) > PASSWORD_MAX_LENGTH or not check_password(old_password, user.password):
+    if is_too_long(old_password) or not check_password(old_password, user.password):
         count_failure(account=user.username, address=address)
         raise PasswordRefused("The old password is wrong.", fields={"old_password": ["It is wrong."]})
     change_user(user_id=user_id, password=password)
@@ -184,10 +180,8 @@ def _check_email(email: str) -> None:
         raise BadRequest("The e-mail address is not valid.", fields={"email": error.messages}) from error
 
 
-def _check_new_password(password: str, user: User) -> None:
+def _check_new_password(password: str, username: str) -> None:
     try:
-        if len(password) > PASSWORD_MAX_LENGTH:
-            raise ValidationError(f"Use at most {PASSWORD_MAX_LENGTH} characters.")
-        validate_password(password, user)
+        check_new_password(username=username, password=password)
     except ValidationError as error:
         raise PasswordRefused(" ".join(error.messages), fields={"password": error.messages}) from error

@@ -32,6 +32,8 @@ class AuditAction(StrEnum):
     ROBOT_UPDATE = "robot.update"
     ROBOT_ROTATE = "robot.rotate"
     ROBOT_DELETE = "robot.delete"
+    ROBOT_TRUST = "robot.trust"
+    ROBOT_DISTRUST = "robot.distrust"
     ACCESS = "access"
     SIGN_IN = "sign-in"
 

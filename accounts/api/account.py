@@ -49,6 +49,8 @@ class SessionView(ManagementView):
         """Sign a browser in: the answer sets the cookie of a new session. Takes passwords only, no tokens."""
         given = SignIn.read(request)
         challenge = management_challenge_for(request._request)
+        if settings.AUTH_KIND != "lading":
+            raise challenge.refusal(error=INVALID_TOKEN, reason="a session begins with an account of auth.lading")
         caller = check_password(given["username"], given["password"], challenge=challenge, address=client_address())
         if caller.proof is None or caller.proof.kind is not Kind.PASSWORD:
             raise challenge.refusal(error=INVALID_TOKEN, reason="a session begins with a password")

@@ -50,6 +50,9 @@ def count_request(caller: Caller) -> None:
 
 def _find_managing_caller(request: HttpRequest) -> Caller:
     challenge = management_challenge_for(request)
+    if settings.AUTH_KIND == "token":
+        # A token server knows of repositories only.
+        return Caller(challenge, fixed=NOBODY)
     # Whoever sends a header means it, even where a browser adds its cookie.
     by_session = "HTTP_AUTHORIZATION" not in request.META and settings.SESSION_COOKIE_NAME in request.COOKIES
     if by_session and settings.AUTH_KIND == "lading":

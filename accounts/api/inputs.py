@@ -150,6 +150,14 @@ class RobotChange(Input):
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
 
+class NewIdentity(Input):
+    issuer = serializers.CharField(max_length=_NAME_LENGTH, help_text="One of `auth.lading.issuers`.")
+    claims = serializers.DictField(
+        child=serializers.CharField(max_length=_NAME_LENGTH, trim_whitespace=False),
+        help_text="Claims that must all be there, each with the pattern of its value.",
+    )
+
+
 class Rotation(Input):
     overlap = OverlapField(
         default=lambda: DEFAULT_OVERLAP,

@@ -8,16 +8,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.access import TeamAccess, authorise_team
-from accounts.api.inputs import NewRobot, RobotChange, Rotation
-from accounts.api.serializers import IssuedSecretSerializer, RobotSerializer
+from accounts.api.inputs import NewIdentity, NewRobot, RobotChange, Rotation
+from accounts.api.serializers import IdentitySerializer, IssuedSecretSerializer, RobotSerializer
 from accounts.callers import caller_of
+from accounts.identities import IdentityInvalid, add_identity, list_identities, remove_identity
 from accounts.models import Robot, Team
 from accounts.rights import Action
 from accounts.robots import change_robot, create_robot, delete_robot, rotate_secret
 from registry_project.endpoints import ManagementView
 from registry_project.openapi import page_of
 from registry_project.parameters import PAGE, Sort, Text
-from registry_project.problems import NotFound
+from registry_project.problems import BadRequest, NotFound
 
 
 def _robots(team: Team) -> "QuerySet[Robot]":
@@ -25,10 +26,7 @@ def _robots(team: Team) -> "QuerySet[Robot]":
 
 
 def _robot(access: TeamAccess, name: str) -> dict[str, Any]:
-    robot = _robots(access.team).filter(name=name).first()
-    if robot is None:
-        raise NotFound(f"There is no robot {name} in {access.team.slug}.")
-    return RobotSerializer(robot).data
+    return RobotSerializer(_own_robot(access, name)).data
 
 
 class RobotsView(ManagementView):
@@ -99,3 +97,41 @@ class RobotRotateView(ManagementView):
         access = authorise_team(caller_of(request), Action.WRITE_ROBOTS, team)
         issued = rotate_secret(team=access.team, name=robot, **Rotation.read(request))
         return Response(IssuedSecretSerializer(issued).data)
+
+
+def _own_robot(access: TeamAccess, name: str) -> Robot:
+    robot = _robots(access.team).filter(name=name).first()
+    if robot is None:
+        raise NotFound(f"There is no robot {name} in {access.team.slug}.")
+    return robot
+
+
+class RobotIdentitiesView(ManagementView):
+    parameters = {"get": (Sort(columns={"created": "created_at"}), *PAGE)}
+
+    @extend_schema(responses=page_of(IdentitySerializer))
+    def get(self, request: Request, team: str, robot: str) -> Response:
+        """Whose identity tokens act as a robot."""
+        access = authorise_team(caller_of(request), Action.READ_ROBOTS, team)
+        return self.page(list_identities(robot=_own_robot(access, robot)), IdentitySerializer)
+
+    @extend_schema(request=NewIdentity, responses={201: IdentitySerializer})
+    def post(self, request: Request, team: str, robot: str) -> Response:
+        """Let the tokens of an issuer whose claims all match act as a robot."""
+        access = authorise_team(caller_of(request), Action.WRITE_ROBOTS, team)
+        given = NewIdentity.read(request)
+        try:
+            identity = add_identity(robot=_own_robot(access, robot), **given)
+        except IdentityInvalid as error:
+            raise BadRequest(f"The identity is not valid: {error}.") from error
+        return Response(IdentitySerializer(identity).data, status=201)
+
+
+class RobotIdentityView(ManagementView):
+    @extend_schema(request=None, responses={204: None})
+    def delete(self, request: Request, team: str, robot: str, identity_id: int) -> Response:
+        """Trust an identity no longer."""
+        access = authorise_team(caller_of(request), Action.WRITE_ROBOTS, team)
+        if not remove_identity(robot=_own_robot(access, robot), identity_id=identity_id):
+            raise NotFound
+        return Response(status=204)

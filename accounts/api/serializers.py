@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.expiry import expires_soon
-from accounts.models import AccessToken, Membership, RepositoryGrant, Robot, Team, User, Visibility
+from accounts.models import AccessToken, Membership, RepositoryGrant, Robot, Team, TrustedIdentity, User, Visibility
 from accounts.rights import Role, role_in_team
 from accounts.robots import HIGHEST_ROLE, highest_role
 
@@ -129,6 +129,13 @@ class RobotSerializer(ExpiringSerializer):
         now = timezone.now()
         live = [item for item in robot.secrets.all() if item.expires_at is None or item.expires_at > now]
         return RobotSecretSerializer(sorted(live, key=lambda item: item.created_at), many=True).data
+
+
+class IdentitySerializer(serializers.Serializer[TrustedIdentity]):
+    id = serializers.IntegerField()
+    issuer = serializers.CharField()
+    claims = serializers.DictField(child=serializers.CharField(), help_text="From a claim to the pattern of its value.")
+    created_at = serializers.DateTimeField()
 
 
 class AccessTokenSerializer(ExpiringSerializer):

@@ -11,7 +11,7 @@ from accounts.api.account import (
     SessionView,
 )
 from accounts.api.explanations import ExplanationView, RolesView
-from accounts.api.robots import RobotRotateView, RobotsView, RobotView
+from accounts.api.robots import RobotIdentitiesView, RobotIdentityView, RobotRotateView, RobotsView, RobotView
 from accounts.api.teams import GrantsView, GrantView, MembersView, MemberView, TeamsView, TeamView
 from accounts.api.users import UserSignOutView, UsersView, UserTokensView, UserTokenView, UserView
 
@@ -38,6 +38,12 @@ urlpatterns = [
     path(f"{_TEAM}/robots", RobotsView.as_view(), name="robots"),
     path(f"{_TEAM}/robots/<str:robot>", RobotView.as_view(), name="robot"),
     path(f"{_TEAM}/robots/<str:robot>/rotate", RobotRotateView.as_view(), name="robot_rotate"),
+    path(f"{_TEAM}/robots/<str:robot>/identities", RobotIdentitiesView.as_view(), name="robot_identities"),
+    path(
+        f"{_TEAM}/robots/<str:robot>/identities/<int:identity_id>",
+        RobotIdentityView.as_view(),
+        name="robot_identity",
+    ),
     path("access/roles", RolesView.as_view(), name="roles"),
     path("access/explain", ExplanationView.as_view(), name="explain"),
 ]

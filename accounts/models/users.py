@@ -8,6 +8,8 @@ from django.utils import timezone
 # No `+`, which tells robots from people, and nothing that needs quoting in a shell or a URL.
 USERNAME_PATTERN = r"[a-z0-9]+([._-][a-z0-9]+)*"
 USERNAME_MAX_LENGTH = 64
+# Words that stand for somebody in addresses and in the audit log.
+RESERVED_USERNAMES = frozenset({"me", "anonymous", "everyone", "system"})
 
 
 class User(AbstractUser):

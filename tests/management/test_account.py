@@ -317,6 +317,16 @@ def test_a_session_outlives_a_repository_that_was_made_anew(browser, people):
     assert (answer.status_code, answer.json()["allowed"]) == (200, True)
 
 
+@pytest.mark.parametrize("kind", ["htpasswd", "token"])
+def test_where_accounts_are_elsewhere_nobody_begins_a_session_or_comes_by_a_token(browser, registry, settings, kind):
+    browser.sign_in()
+    token = registry.bearing(make_access_token(User.objects.get(username="admin"), administration=True))
+    settings.AUTH_KIND = kind
+    assert browser.sign_in().status_code == 401
+    assert browser.send("GET", "session").status_code == 401
+    assert send(token, "GET", "users").status == 401
+
+
 def test_without_auth_there_is_nobody_to_be(registry, db, settings):
     settings.AUTH_KIND = "none"
     assert send(registry, "GET", "users/me").status == 404

@@ -1,15 +1,18 @@
 """Every write of accounts leaves an event, and every refusal one more."""
 
-from accounts.models import AccessToken, RepositoryGrant
+from accounts.models import AccessToken, RepositoryGrant, TrustedIdentity
 from events.audit_actions import AuditAction
 from events.models import AuditEvent
+from registry_project.config.auth import Lading, TrustedIssuer
 from tests.management.cast import API, send
 from tests.people import PASSWORD
 
+IDENTITY = {"issuer": "https://ci.example.org", "claims": {"repository": "acme/app"}}
 KINDS = ("user.", "token.", "team.", "member.", "grant.", "robot.")
 
 
-def test_every_write_is_told_with_who_did_it(people):
+def test_every_write_is_told_with_who_did_it(people, settings):
+    settings.LADING_AUTH = Lading(issuers=(TrustedIssuer(issuer=IDENTITY["issuer"]),))
     admin, alice, bob = people["admin"], people["alice"], people["bob"]
     robot = {"name": "ci", "role": "reader", "repositories": ["app"]}
 
@@ -35,6 +38,8 @@ def test_every_write_is_told_with_who_did_it(people):
         (alice, "POST", lambda: "teams/alice/robots", robot),
         (alice, "PATCH", lambda: "teams/alice/robots/ci", {"disabled": True, "role": "developer"}),
         (alice, "POST", lambda: "teams/alice/robots/ci/rotate", {"overlap": "0"}),
+        (alice, "POST", lambda: "teams/alice/robots/ci/identities", IDENTITY),
+        (alice, "DELETE", lambda: f"teams/alice/robots/ci/identities/{ids(TrustedIdentity)}", {}),
         (alice, "DELETE", lambda: "teams/alice/robots/ci", {}),
         (admin, "DELETE", lambda: "users/nina", {}),
     ]
@@ -65,6 +70,8 @@ def test_every_write_is_told_with_who_did_it(people):
         ("alice", "robot.create", "alice", "ci"),
         ("alice", "robot.update", "alice", "ci"),
         ("alice", "robot.rotate", "alice", "ci"),
+        ("alice", "robot.trust", "alice", "ci"),
+        ("alice", "robot.distrust", "alice", "ci"),
         ("alice", "robot.delete", "alice", "ci"),
         ("admin", "user.delete", "", "nina"),
     ]

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import RepositoryGrant, Robot, RobotSecret
+from registry_project.config.auth import Lading, TrustedIssuer
 from tests.factories import NAME
 from tests.management.cast import ask, send, told
 from tests.people import make_robot
@@ -173,6 +174,25 @@ def test_deleting_a_robot(everybody, only, registry):
     # Whoever gets the name has another secret.
     send(everybody["alice"], "POST", "teams/alice/robots", **NEW)
     assert registry.signed_in("alice+ci", secret).get("/v2/").status == 401
+
+
+def test_whose_identity_tokens_act_as_a_robot(everybody, only, settings):
+    settings.LADING_AUTH = Lading(issuers=(TrustedIssuer(issuer="https://ci.example.org"),))
+    given = {"issuer": "https://ci.example.org", "claims": {"repository": "acme/app"}}
+    path = "teams/alice/robots/builder/identities"
+    assert ask(only, "POST", path, **given) == REFUSED
+    answer = send(everybody["mallory"], "POST", path, **given)
+    assert answer.status == 201
+    identity = answer.json()
+    assert {name: identity[name] for name in given} == given
+    assert ask(everybody, "GET", path) == MAINTAINERS
+    assert send(everybody["alice"], "GET", path).json()["results"] == [identity]
+    for wrong in ({"issuer": "https://evil.example.org"}, {"claims": {}}, {"claims": {"a": ["b"]}}, {"robot": 1}):
+        assert send(everybody["alice"], "POST", path, **{**given, **wrong}).status == 400
+    assert send(everybody["alice"], "POST", "teams/alice/robots/none/identities", **given).status == 404
+    assert ask(only, "DELETE", f"{path}/{identity['id']}") == REFUSED
+    assert send(everybody["mallory"], "DELETE", f"{path}/{identity['id']}").status == 204
+    assert send(everybody["mallory"], "DELETE", f"{path}/{identity['id']}").status == 404
 
 
 def test_a_robot_manages_nothing(everybody, registry, team):

@@ -7,7 +7,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import AccessToken, Membership, RefreshToken, RepositoryGrant, Robot, RobotSecret, Team, User
+from accounts.models import (
+    AccessToken,
+    Membership,
+    RefreshToken,
+    RepositoryGrant,
+    Robot,
+    RobotSecret,
+    Team,
+    TrustedIdentity,
+    User,
+)
 from registry_project.openapi import openapi_document
 from tests.management.cast import API, send
 from tests.people import make_access_token, make_robot, make_team, make_user
@@ -18,6 +28,7 @@ BODIES = {
     "PUT members/{username}": {"role": "owner"},
     "PATCH robots/{robot}": {"disabled": True},
     "POST robots/{robot}/rotate": {},
+    "POST robots/{robot}/identities": {"issuer": "https://ci.example.org", "claims": {"repository": "acme/app"}},
 }
 
 
@@ -40,24 +51,31 @@ def houses(team, everybody):
     grant = RepositoryGrant.objects.create(team=other, user=make_user("nina"), pattern="x", role="reader")
     make_access_token(User.objects.get(username="charlie"), name="charlies")
     token = AccessToken.objects.get(name="charlies")
-    return {"robot": robot.name, "grant_id": grant.pk, "username": "charlie", "token_id": token.pk}
+    identity = TrustedIdentity.objects.create(robot=robot, issuer="https://ci.example.org", claims={})
+    return {
+        "identity_id": identity.pk,
+        "robot": robot.name,
+        "grant_id": grant.pk,
+        "username": "charlie",
+        "token_id": token.pk,
+    }
 
 
 def rows():
-    models = (User, Team, Membership, RepositoryGrant, Robot, RobotSecret, AccessToken)
+    models = (User, Team, Membership, RepositoryGrant, Robot, RobotSecret, AccessToken, TrustedIdentity)
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 
 def test_nested_routes_are_known():
     """A new one must get a body here, if it needs one."""
-    assert len(NESTED) == 10, NESTED
+    assert len(NESTED) == 13, NESTED
 
 
 @pytest.mark.parametrize(("method", "path"), NESTED, ids=map(" ".join, NESTED))
 def test_a_child_of_another_parent_is_not_there(everybody, houses, method, path):
-    parent, child = re.findall(r"{(\w+)}", path)[:2]
-    own = {"team": "alice", "username": "alice"}[parent]
-    asked = path.replace(f"{{{parent}}}", own, 1).replace(f"{{{child}}}", str(houses[child]))
+    parent, *children = re.findall(r"{(\w+)}", path)
+    child = children[-1]
+    asked = path.format(**{**houses, "robot": "builder" if child != "robot" else houses["robot"], parent: "alice"})
     shape = f"{method} {path.partition('/')[2].partition('/')[2]}"
     before = rows()
     for who in ("alice", "admin"):

@@ -46,7 +46,6 @@ def test_only_administrators_create_users(everybody):
         ({"password": "short"}, 400, "password-refused"),
         ({"password": "12345678901"}, 400, "password-refused"),
         ({"password": "password123"}, 400, "password-refused"),
-        ({"password": "nina@example.org"}, 400, "password-refused"),
         ({"password": "x" * 1025}, 400, "password-refused"),
         ({"email": "nobody"}, 400, "bad-request"),
         ({"is_superuser": True}, 400, "bad-request"),
