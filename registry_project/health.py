@@ -1,4 +1,7 @@
-"""Health checks of Distribution's `health` section: while one fails, the registry answers 503."""
+"""Health checks of Distribution's `health` section: while one fails, the registry answers 503.
+
+While the storage's fails, only what needs the storage does.
+"""
 
 import logging
 import os
@@ -17,6 +20,9 @@ from registry_project.config.health import FileCheck, HealthSection, HttpCheck, 
 from registry_project.config.http import parse_listen
 
 logger = logging.getLogger("lading.health")
+
+# The name that Distribution gives the check of the storage.
+STORAGE_CHECK = "storagedriver"
 
 Probe = Callable[[], object]
 Clock = Callable[[], float]
@@ -81,7 +87,7 @@ class HealthMonitor:
         driver = health.storagedriver
         if driver.enabled:
             seconds = driver.interval.total_seconds()
-            self.checks.append(Check("storagedriver", check_storage, seconds, driver.threshold))
+            self.checks.append(Check(STORAGE_CHECK, check_storage, seconds, driver.threshold))
         self.checks += [_file_check(file) for file in health.file]
         self.checks += [_http_check(web) for web in health.http]
         self.checks += [_tcp_check(tcp) for tcp in health.tcp]

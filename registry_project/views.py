@@ -10,6 +10,7 @@ from oci.errors import OCIError, RouteUnknown
 from oci.views import is_protocol, render_error
 from registry_project import metrics as prometheus
 from registry_project.browsers import is_management
+from registry_project.database import release_connection
 from registry_project.monitor import monitor
 from registry_project.problems import BadRequest, Forbidden, NotFound, Problem, render_problem
 
@@ -37,6 +38,8 @@ def ready(request: HttpRequest) -> HttpResponse:
             cursor.execute("SELECT 1")
     except (DatabaseError, InterfaceError) as error:
         problems["database"] = str(error).strip()
+    # Checking a storage that hangs takes its time.
+    release_connection()
     try:
         get_store().check()
     except OCIError as error:

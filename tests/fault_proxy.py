@@ -1,4 +1,4 @@
-"""A proxy before an HTTP store that fails on demand: late, with 500 or 503, broken off, or with its answer lost."""
+"""A proxy before an HTTP store that fails on demand: late, by 500 or 503, broken off, its answer lost, or silent."""
 
 import socket
 import struct
@@ -11,7 +11,8 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
-Kind = Literal["delay", "500", "503", "reset", "truncated", "lost"]
+Kind = Literal["delay", "500", "503", "reset", "truncated", "lost", "hang"]
+# Those that answer somehow, sooner or later; one that hangs costs every test a time-out.
 KINDS: tuple[Kind, ...] = ("delay", "500", "503", "reset", "truncated", "lost")
 DELAY_SECONDS = 0.3
 TIMEOUT_SECONDS = 60
@@ -35,6 +36,7 @@ class FaultProxy:
     seen: int = 0
     hits: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    healed: threading.Event = field(default_factory=threading.Event)
 
     @property
     def endpoint(self) -> str:
@@ -43,10 +45,12 @@ class FaultProxy:
     def fail(self, kind: Kind, *, first: int = 1, last: float = float("inf")) -> None:
         with self.lock:
             self.kind, self.first, self.last, self.seen, self.hits = kind, first, last, 0, 0
+            self.healed = threading.Event()
 
     def heal(self) -> None:
         with self.lock:
             self.kind = None
+            self.healed.set()
 
     def next_fault(self) -> Kind | None:
         with self.lock:
@@ -69,6 +73,7 @@ def fault_proxy(target_port: int) -> Iterator[FaultProxy]:
     try:
         yield server.proxy  # type: ignore[attr-defined]
     finally:
+        server.proxy.heal()  # type: ignore[attr-defined]
         server.shutdown()
         thread.join()
         server.server_close()
@@ -96,6 +101,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "delay":
             time.sleep(DELAY_SECONDS)
         elif fault == "reset":
+            raise _Cut
+        elif fault == "hang":
+            self.server.proxy.healed.wait()  # type: ignore[attr-defined]
             raise _Cut
         elif fault in _CODES:
             status, code = _CODES[fault]

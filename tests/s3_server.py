@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class S3Server:
     port: int
     access_key: str
     secret_key: str
+    pid: int = 0
 
     @property
     def endpoint(self) -> str:
@@ -73,9 +74,9 @@ def s3_server() -> Iterator[S3Server]:
         (folder / "data").mkdir()
         command = [program, "--port", f"127.0.0.1:{server.port}", "--quiet", "posix", folder / "data"]
         keys = {"ROOT_ACCESS_KEY": server.access_key, "ROOT_SECRET_KEY": server.secret_key}
-        with running(command, port=server.port, folder=folder, environ=keys):
+        with running(command, port=server.port, folder=folder, environ=keys) as pid:
             server.client().create_bucket(Bucket=BUCKET)
-            yield server
+            yield replace(server, pid=pid)
 
 
 def versitygw() -> Path:

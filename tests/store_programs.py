@@ -55,8 +55,8 @@ def npm_program(package: str, version: str, program: str) -> Path:
 @contextmanager
 def running(
     command: Sequence[str | Path], *, port: int, folder: Path, environ: Mapping[str, str] | None = None
-) -> Iterator[None]:
-    """This will run a server in `folder` until the block ends. Raises ServiceUnavailable."""
+) -> Iterator[int]:
+    """This will run a server in `folder` until the block ends, and give its process id. Raises ServiceUnavailable."""
     log_path = folder / "output.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
@@ -70,7 +70,7 @@ def running(
         )
     try:
         _wait(process, port, log_path)
-        yield
+        yield process.pid
     finally:
         process.kill()
         process.wait()

@@ -32,6 +32,8 @@ _FAILURES_ENOUGH = 3
 _WRONG_PARTS = {"InvalidPart", "InvalidPartOrder", "EntityTooSmall"}
 # Putting a large object together takes some stores longer than any other answer.
 _COMPLETION_SECONDS = 120
+# A check that waits as long as an upload may would leave everybody waiting who asks whether we are ready.
+_CHECK_SECONDS = 5
 
 
 class S3BlobStore(BlobStore):
@@ -40,6 +42,9 @@ class S3BlobStore(BlobStore):
     def __init__(self, storage: RegistryS3Storage) -> None:
         client = storage.make_client()
         self._patient = storage.make_client(read_timeout=_COMPLETION_SECONDS, retries={"total_max_attempts": 2})
+        self._impatient = storage.make_client(
+            connect_timeout=_CHECK_SECONDS, read_timeout=_CHECK_SECONDS, retries={"total_max_attempts": 1}
+        )
         self._presigner = storage.make_client(storage.redirect_endpoint) if storage.redirect_endpoint else client
         prefix = storage.location.strip("/")
         self.prefix = f"{prefix}/" if prefix else ""
@@ -152,11 +157,11 @@ class S3BlobStore(BlobStore):
     def check(self) -> None:
         with refusals():
             if self._probed:
-                self._client.head_bucket(Bucket=self._objects.bucket)
+                self._impatient.head_bucket(Bucket=self._objects.bucket)
                 return
             # That the bucket can be written to is asked once; writing costs money.
             place = self._objects.place(".writable")
-            self._client.put_object(**place, Body=b"", **self._objects.parameters)
+            self._impatient.put_object(**place, Body=b"", **self._objects.parameters)
             self._probed = True
 
     def _complete(self, key: str, state: State) -> None:

@@ -19,7 +19,7 @@ class StorageDriverCheck(Section):
     interval: Duration = _TEN_SECONDS
     """Pause between two checks."""
     threshold: Count = 3
-    """Failures in a row that make the registry unhealthy."""
+    """Failures in a row after which what needs the storage is answered 503 at once; everything else goes on."""
 
 
 class FileCheck(Section):

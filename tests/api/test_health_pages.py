@@ -3,7 +3,9 @@
 import pytest
 from django.db import OperationalError
 
+from oci import media_types
 from oci.errors import Unavailable
+from tests.factories import NAME, digest_of
 
 
 def test_alive_asks_nothing_of_anybody(registry):
@@ -64,3 +66,27 @@ def test_failing_check_refuses_the_protocol_but_not_the_pages(registry, monkeypa
     assert registry.get("/healthz").status == 200
     ready = registry.get("/readyz")
     assert (ready.status, ready.json()["problems"]) == (503, {"disk": "secret path"})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_failing_storage_refuses_only_what_needs_it(registry, monkeypatch):
+    """Names, tags and manifests are in the database: they answer as long as it does."""
+    pushed = registry.push_image("v1", layers=[b"layer"])
+    blob = f"/v2/{NAME}/blobs/{digest_of(b'layer')}"
+    session = registry.start_upload()
+    monkeypatch.setattr("registry_project.health.HealthMonitor.problems", lambda self: {"storagedriver": "hangs"})
+    for answer in (
+        registry.get(blob),
+        registry.post(f"/v2/{NAME}/blobs/uploads/"),
+        registry.patch(session, b"more"),
+        registry.put(f"{session}?digest={digest_of(b'more')}", b"more"),
+    ):
+        assert (answer.status, answer.codes, answer.headers["Retry-After"]) == (503, ["UNAVAILABLE"], "5")
+    assert registry.head(blob).status == 200
+    assert registry.get("/v2/").status == 200
+    assert registry.tags() == ["v1"]
+    assert registry.get(f"/v2/{NAME}/manifests/v1").body == pushed.payload
+    assert registry.put_manifest(pushed.payload, "v2", Content_Type=media_types.OCI_MANIFEST).status == 201
+    assert registry.get(session).status == 204
+    assert registry.delete(session).status == 204
+    assert registry.get("/readyz").status == 503

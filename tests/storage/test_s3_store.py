@@ -12,6 +12,7 @@ from blobs.storage import BytesMissing, KeySealed
 from blobs.storage.part_buffers import Rooms
 from blobs.storage.s3_client import SMALLEST_PART, distrust_torn_answer
 from oci.errors import Unavailable
+from tests.fault_proxy import fault_proxy
 from tests.object_stores import make_object_store
 from tests.s3_server import BUCKET
 
@@ -323,3 +324,12 @@ def test_success_that_lacks_its_headers_is_none():
     assert status_of(206, **{"Transfer-Encoding": "chunked"}) == 206
     assert status_of(200, Connection="close") == 200
     assert status_of(204) == 204
+
+
+def test_bucket_may_answer_without_a_length(s3_service):
+    """The proxy keeps the connection open and adds no length that the store does not give."""
+    with fault_proxy(s3_service.port) as proxy:
+        store = make_object_store(s3_service, regionendpoint=proxy.endpoint)
+        for _ in range(2):
+            store.check()
+        assert proxy.seen == 2
