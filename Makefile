@@ -12,6 +12,8 @@ WITH_SERVICES = $(PYTHON_BIN)/python -m tests.services
 # database of each server that it starts, and so covers both in one run.
 SQLITE_TESTS = $(wildcard tests/api tests/events)
 
+FAST = not clients and not stores and not faults
+
 ##@ Use
 
 .PHONY: run
@@ -24,9 +26,9 @@ run: ## Serve on 127.0.0.1:5000, with SQLite and ./data
 .PHONY: test
 test: venv services ## Run the tests on PostgreSQL, then the protocol's on SQLite (PYTEST_ARGS="-k name")
 	@echo "== tests on PostgreSQL"
-	@$(WITH_SERVICES) -- $(PYTEST) -m "not clients and not stores"
+	@$(WITH_SERVICES) -- $(PYTEST) -m "$(FAST)"
 	@echo "== tests on SQLite: $(or $(SQLITE_TESTS),none yet)"
-	@$(if $(SQLITE_TESTS),$(WITH_SERVICES) --sqlite -- $(PYTEST) -m "not clients and not stores" $(SQLITE_TESTS))
+	@$(if $(SQLITE_TESTS),$(WITH_SERVICES) --sqlite -- $(PYTEST) -m "$(FAST)" $(SQLITE_TESTS))
 
 .PHONY: conformance
 conformance: venv services ## Run the OCI conformance programs against Lading
@@ -40,6 +42,10 @@ clients: venv services ## Drive skopeo, podman, docker, crane, … against Ladin
 .PHONY: stores
 stores: venv services ## Take the object stores through faults and live servers
 	@$(WITH_SERVICES) -- $(PYTEST) tests/storage -m stores
+
+.PHONY: faults
+faults: venv services ## Take the way to the database through every fault at every statement
+	@$(WITH_SERVICES) -- $(PYTEST) tests/faults
 
 .PHONY: bench
 bench: venv services ## Measure speed and memory

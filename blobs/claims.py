@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -44,8 +44,9 @@ class Claim:
         """Claim the session as it was read; raises BlobUploadBusy while another request writes to it."""
         now = timezone.now()
         unchanged = UploadSession.objects.filter(id=self.upload.id, offset=self.upload.offset, completed_digest="")
-        if unchanged.filter(idle_at(now)).update(writer_token=self._token, busy_until=now + CLAIM):
-            return
+        with self.released_on_failure():  # It may have been taken although the database's answer was lost.
+            if unchanged.filter(idle_at(now)).update(writer_token=self._token, busy_until=now + CLAIM):
+                return
         if UploadSession.objects.filter(id=self.upload.id, completed_digest="").exists():
             raise BlobUploadBusy({"session": str(self.upload.id)})
         raise BlobUploadUnknown({"session": str(self.upload.id)})
@@ -105,8 +106,10 @@ class Claim:
         try:
             yield
         except Exception:
+            # What failed may have been this connection; another one can still tell.
+            release_connection()
             try:
                 self.own().update(writer_token=None, busy_until=None)
-            except DatabaseError as error:
+            except (DatabaseError, InterfaceError) as error:
                 log.warning("the claim on upload %s runs out by itself: %s", self.upload.id, error)
             raise
