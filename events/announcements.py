@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, transaction
 from django.utils import timezone
 
 from events.envelopes import Action, Target, envelope, references_of
 from events.models import WebhookDelivery
 from events.receivers import Receiver, receivers
 from registry_project.database import fetch_all, release_connection, writing
+from registry_project.metrics import events_queued
 
 log = logging.getLogger("lading.events")
 
@@ -98,12 +99,13 @@ def _wanting(action: Action, media_type: str = "") -> list[Receiver]:
 
 
 def _record(wanting: Sequence[Receiver], action: Action, targets: Iterable[Target], principal: str = "") -> None:
-    now, rows = timezone.now(), []
+    now, rows = timezone.now(), list[WebhookDelivery]()
     for target in targets:
         event_id = uuid.uuid4()
         body = envelope(event_id, action, target, actor=principal, now=now)
         rows += [WebhookDelivery(queue=item.queue, event_id=event_id, body=body, queued_at=now) for item in wanting]
     WebhookDelivery.objects.bulk_create(rows, batch_size=_BATCH)
+    transaction.on_commit(lambda: events_queued({item.name: len(rows) // len(wanting) for item in wanting}))
 
 
 def _record_pull(wanting: Sequence[Receiver], target: Target, principal: str) -> None:

@@ -25,6 +25,7 @@ from events.receivers import Receiver
 from events.signatures import HEADER, sign
 from registry_project.database import release_connection, unsettled, writing
 from registry_project.egress import Answer, EgressClient, EgressError
+from registry_project.metrics import event_posted
 
 log = logging.getLogger("lading.events")
 
@@ -123,7 +124,9 @@ def _post(receiver: Receiver, delivery: WebhookDelivery, client: Client, now: da
     try:
         status = client.request("POST", receiver.url, headers=headers, body=body).status
     except EgressError as error:
+        event_posted(receiver.name, None)
         return _Failure(str(error))
+    event_posted(receiver.name, status)
     if 200 <= status < 400:
         return None
     return _Failure(f"answered {status}", refused=400 <= status < 500 and status not in _PASSING)

@@ -46,11 +46,12 @@ def _run_until(stopping: threading.Event) -> None:
         for index, (task, interval) in enumerate(tasks):
             if due[index] > time.monotonic() or stopping.is_set():
                 continue
+            started = time.monotonic()
             try:
                 task()
-                background_round(task.name, succeeded=True)
+                background_round(task.name, seconds=time.monotonic() - started, succeeded=True)
             except Exception:
-                background_round(task.name, succeeded=False)
+                background_round(task.name, seconds=time.monotonic() - started, succeeded=False)
                 log.exception("background task %s failed and waits for its next turn", task.name)
             due[index] = time.monotonic() + max(interval.total_seconds(), _SHORTEST_PAUSE_SECONDS)
         close_old_connections()

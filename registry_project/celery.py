@@ -7,8 +7,11 @@ import os
 
 from celery import Celery
 
+from registry_project import worker_metrics
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_project.settings")
 
+worker_metrics.prepare()
 app = Celery("lading")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

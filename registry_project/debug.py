@@ -17,6 +17,7 @@ from pathlib import Path
 
 from registry_project import metrics
 from registry_project.config.http import Debug, parse_listen
+from registry_project.metrics_folder import FOLDER_VARIABLE
 from registry_project.monitor import DOWN_FLAG, monitor
 
 log = logging.getLogger("lading.debug")
@@ -43,7 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def do_POST(self) -> None:
-        flag = Path(os.environ[metrics.FOLDER_VARIABLE]) / DOWN_FLAG
+        flag = Path(os.environ[FOLDER_VARIABLE]) / DOWN_FLAG
         if "Origin" in self.headers:
             # A page in an operator's browser must not be able to do this.
             self._answer(403, b"{}")

@@ -1,33 +1,29 @@
 """Prometheus metrics: Distribution's names where it has them, ours begin with `lading_`.
 
-Every process of `lading serve` counts in files of its own, in one private folder, and whoever is asked adds them up.
+Every process of `lading serve`, or of a Celery worker, counts in files of its own, in one private folder, and whoever
+is asked adds them up.
 """
 
-import fcntl
 import os
-import shutil
-import tempfile
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, wraps
+from http.client import responses
 from pathlib import Path
 from threading import Lock
 from time import perf_counter, time
 from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from registry_project.metrics_folder import FOLDER_VARIABLE
 from registry_project.tracing import span
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-_FOLDER_PREFIX = "lading-metrics-"
-_OWNER_LOCK = "owner.lock"
 
 REGISTRY = CollectorRegistry()
 # What is read when somebody asks, beside what is counted as it happens.
@@ -79,15 +75,31 @@ upload_bytes = Counter("lading_upload_bytes", "Bytes of blobs that clients sent.
 download_bytes = Counter(
     "lading_download_bytes", "Bytes of blobs that were sent to clients, without redirects.", registry=REGISTRY
 )
+background_duration = Histogram(
+    "lading_background_duration_seconds",
+    "Time that a round of a background task took, however it ended.",
+    ["task"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
 background_success = Gauge(
     "lading_background_last_success_timestamp_seconds",
-    "When a background task last ended well, of the embedded worker.",
+    "When a background task last ended well.",
     ["task"],
     multiprocess_mode="max",
     registry=REGISTRY,
 )
 background_failures = Counter(
     "lading_background_failures", "Rounds of background tasks that failed.", ["task"], registry=REGISTRY
+)
+notification_events = Counter(
+    "registry_notifications_events",
+    "Events for an endpoint: how many there were, and how the attempts to deliver them ended.",
+    ["type", "endpoint"],
+    registry=REGISTRY,
+)
+notification_status = Counter(
+    "registry_notifications_status", "Answers of an endpoint.", ["code", "endpoint"], registry=REGISTRY
 )
 pool_connections = Gauge(
     "lading_database_pool_connections",
@@ -210,25 +222,47 @@ def _timed(store: object, name: str, driver: str, action: str) -> Callable[..., 
     return call
 
 
-def background_round(task: str, *, succeeded: bool) -> None:
+def background_round(task: str, *, seconds: float, succeeded: bool) -> None:
     """This will note the end of one round of a background task."""
+    background_duration.labels(task).observe(seconds)
     if succeeded:
         background_success.labels(task).set(time())
     else:
         background_failures.labels(task).inc()
 
 
+def events_queued(counts: Mapping[str, int]) -> None:
+    """This will count events that wait from now on, by endpoint."""
+    for endpoint, count in counts.items():
+        notification_events.labels("Events", endpoint).inc(count)
+
+
+def event_posted(endpoint: str, status: int | None) -> None:
+    """This will count one attempt to deliver an event; `status` is None where there was no answer."""
+    if status is None:
+        notification_events.labels("Errors", endpoint).inc()
+        return
+    notification_events.labels("Successes" if 200 <= status < 400 else "Failures", endpoint).inc()
+    notification_status.labels(f"{status} {responses.get(status, '')}".strip(), endpoint).inc()
+
+
+class Counted(Collector):
+    """What all processes of this server, or of this worker, have counted."""
+
+    def collect(self) -> Iterator[Metric]:
+        flush()
+        folder = os.environ.get(FOLDER_VARIABLE)
+        if not folder or not Path(folder).is_dir():
+            yield from REGISTRY.collect()
+            return
+        _forget_the_dead(Path(folder))
+        yield from MultiProcessCollector(None, folder).collect()  # type: ignore[no-untyped-call]
+
+
 def render() -> bytes:
     """This will write the metrics of all processes in Prometheus' text format."""
-    flush()
-    folder = os.environ.get(FOLDER_VARIABLE)
     registry = CollectorRegistry()
-    if folder and Path(folder).is_dir():
-        _forget_the_dead(Path(folder))
-        MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
-    else:
-        registry.register(REGISTRY)
-    for collector in COLLECTORS:
+    for collector in (Counted(), *COLLECTORS):
         registry.register(collector)
     return generate_latest(registry)
 
@@ -239,33 +273,3 @@ def _forget_the_dead(folder: Path) -> None:
         pid = int(path.stem.rpartition("_")[2])
         if not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
             mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def shared_folder() -> Iterator[Path]:
-    """This will make the folder in which the processes count, tell them by the environment, and remove it at the end.
-
-    It lies in memory where the machine offers that. Folders of servers that were killed are removed first.
-    """
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it, for us alone
-    base = memory if os.access(memory, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
-    _remove_abandoned(base)
-    folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=base))
-    try:
-        with (folder / _OWNER_LOCK).open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.write(b"held\n")
-            lock.flush()
-            os.environ[FOLDER_VARIABLE] = str(folder)
-            yield folder
-    finally:
-        os.environ.pop(FOLDER_VARIABLE, None)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_abandoned(base: Path) -> None:
-    for lock_path in base.glob(f"{_FOLDER_PREFIX}*/{_OWNER_LOCK}"):
-        with suppress(OSError), lock_path.open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if lock_path.stat().st_size:  # Empty: just made, not locked yet.
-                shutil.rmtree(lock_path.parent, ignore_errors=True)

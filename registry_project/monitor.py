@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from prometheus_client.registry import Collector
 
 from blobs.models import BlobReview, StorageDeletion, UploadSession
 from blobs.storage import get_store
+from events.models import WebhookDelivery
+from events.receivers import receivers
 from registry_project import metrics
 from registry_project.database import fetch_all, is_postgresql
 from registry_project.health import HealthMonitor
+from registry_project.metrics_folder import FOLDER_VARIABLE
 
 log = logging.getLogger("lading.monitor")
 
@@ -33,7 +37,7 @@ _FRESH_SECONDS = 5.0
 @cache
 def monitor() -> HealthMonitor:
     """The one monitor; its checks run in the background from the first call on."""
-    folder = os.environ.get(metrics.FOLDER_VARIABLE)
+    folder = os.environ.get(FOLDER_VARIABLE)
     health = HealthMonitor(
         settings.CONFIGURATION.health,
         check_storage=lambda: get_store().check(),
@@ -46,7 +50,7 @@ def monitor() -> HealthMonitor:
 @cache
 def keep_figures() -> None:
     """This will keep the figures that this process shares up to date, in the background."""
-    if os.environ.get(metrics.FOLDER_VARIABLE):
+    if os.environ.get(FOLDER_VARIABLE):
         threading.Thread(target=_keep_figures, name="figures", daemon=True).start()
 
 
@@ -118,6 +122,28 @@ def _queues() -> Iterator[GaugeMetricFamily]:
     for kind, table in (("blob", BlobReview._meta.db_table), ("manifest", "repositories_manifestreview")):
         reviews.add_metric([kind], _count(f"SELECT 1 FROM {table} WHERE review_after <= %s", moment))
     yield reviews
+    if receivers():
+        yield from _notifications(now)
+
+
+def _notifications(now: datetime) -> Iterator[GaugeMetricFamily]:
+    table = WebhookDelivery._meta.db_table
+    pending = GaugeMetricFamily(
+        "registry_notifications_pending_total", "Events that wait for an endpoint.", labels=["endpoint"]
+    )
+    parked = GaugeMetricFamily(
+        "lading_notifications_parked", "Events that were given up until somebody retries them.", labels=["endpoint"]
+    )
+    oldest = GaugeMetricFamily(
+        "lading_notifications_oldest_seconds", "How long the next event of an endpoint has waited.", labels=["endpoint"]
+    )
+    for receiver in receivers():
+        waiting = f"SELECT 1 FROM {table} WHERE queue = %s AND parked_at IS"
+        pending.add_metric([receiver.name], _count(f"{waiting} NULL", receiver.queue))
+        parked.add_metric([receiver.name], _count(f"{waiting} NOT NULL", receiver.queue))
+        head = WebhookDelivery.objects.filter(queue=receiver.queue, parked_at=None).order_by("id").first()
+        oldest.add_metric([receiver.name], (now - head.queued_at).total_seconds() if head else 0)
+    yield from (pending, parked, oldest)
 
 
 def _count(rows: str, *parameters: object) -> int:

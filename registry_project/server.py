@@ -22,7 +22,7 @@ from registry_project.config import Configuration, check_exposure
 from registry_project.config.own import Admin
 from registry_project.debug import debug_listener
 from registry_project.lifeline import mark_parent
-from registry_project.metrics import shared_folder
+from registry_project.metrics_folder import shared_folder
 from registry_project.migrations_lock import alone, migrate_once
 from registry_project.secret_key import keep_secret_key
 

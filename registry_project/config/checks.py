@@ -66,6 +66,11 @@ def check_rules(config: Configuration) -> Iterator[Finding]:
             yield ("database", "url"), str(error)
     if config.celery.broker is not None and not re.match(r"[a-z][a-z0-9+]*://", config.celery.broker):
         yield ("celery", "broker"), "expected an address such as redis://localhost:6379/0"
+    if config.celery.metrics:
+        try:
+            parse_listen(config.celery.metrics)
+        except ValueError as error:
+            yield ("celery", "metrics"), str(error)
     indexes = config.validation.manifests.indexes
     if indexes.platforms == "list" and not indexes.platformlist:
         yield (

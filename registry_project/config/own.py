@@ -33,6 +33,9 @@ class Database(Section):
 class Celery(Section):
     broker: Annotated[Text | None, Secret()] = Field(default=None, repr=False)
     """`redis://host:6379/0`; unset, the server does the background work itself."""
+    metrics: Text | None = None
+    """Address, `host:port`, on which each Celery worker shows its metrics to Prometheus; unset, nowhere. It asks for no
+    login, so only operators may reach it."""
 
 
 class Collection(Section):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 
+import httpx
 import pytest
 
 from tests.factories import digest_of
@@ -19,7 +20,7 @@ from tests.live.inspection import (
     stored_files,
     wait_until,
 )
-from tests.live_server import PROJECT, live_server
+from tests.live_server import PROJECT, free_port, live_server
 
 REDIS_VARIABLE = "LADING_TEST_REDIS_URL"
 PURGING = "REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_"
@@ -100,6 +101,31 @@ def test_celery_does_it_in_its_stead(database, broker, tmp_path, name):
         beat = ["beat", "--schedule", str(tmp_path / "schedule"), "--pidfile", str(tmp_path / "beat.pid")]
         stack.enter_context(celery(server, tmp_path, *beat))
         assert_garbage_goes(server, keys)
+        assert "Traceback" not in (tmp_path / "worker.log").read_text()
+
+
+def test_workers_of_celery_show_what_they_count(broker, database, tmp_path, name):
+    port = free_port()
+    environ = EAGER | {"REGISTRY_CELERY_BROKER": broker, "REGISTRY_CELERY_METRICS": f"127.0.0.1:{port}"}
+
+    def figure(series):
+        try:
+            text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        except httpx.HTTPError:
+            return 0
+        lines = [line for line in text.splitlines() if line.startswith(series + " ")]
+        return float(lines[0].rpartition(" ")[2]) if lines else 0
+
+    with live_server(database=database, environ=environ) as server, Client(server) as client:
+        keys = leave_garbage(client, name)
+        beat = ["--beat", "--schedule", str(tmp_path / "schedule")]
+        with celery(server, tmp_path, "worker", "--concurrency", "2", "--loglevel", "info", *beat):
+            assert_garbage_goes(server, keys)
+            task = 'task="blobs.drain_deletions"'
+            wait_until(lambda: figure(f"lading_background_duration_seconds_count{{{task}}}") >= 2, "rounds are counted")
+            assert figure(f"lading_background_last_success_timestamp_seconds{{{task}}}") > 1.7e9
+            deleted = 'registry_storage_action_seconds_count{action="DeleteMany",driver="filesystem"}'
+            assert figure(deleted) >= 1
         assert "Traceback" not in (tmp_path / "worker.log").read_text()
 
 

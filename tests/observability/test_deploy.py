@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from registry_project.config.other import Notifications
 from registry_project.metrics import (
+    COLLECTORS,
     background_round,
+    event_posted,
     flush,
     handler_meters,
     pool_connections,
@@ -47,13 +50,17 @@ EXPRESSIONS = [*dashboard_expressions(), *rule_expressions()]
 
 
 @pytest.fixture
-def exported(registry):
+def exported(registry, settings, monkeypatch):
     """Label names by name of every series that the program exports."""
+    endpoint = {"name": "listener", "url": "https://hooks.example.org/"}
+    settings.NOTIFICATIONS = Notifications.model_validate({"endpoints": [endpoint]})
+    monkeypatch.setattr(COLLECTORS[0], "_read_at", float("-inf"))
     digest = registry.push_blob(b"x")
     registry.get(f"/v2/alice/app/blobs/{digest}")
     registry.get("/v2/alice/app/manifests/v1")
-    background_round("blobs.drain_deletions", succeeded=True)
-    background_round("blobs.drain_deletions", succeeded=False)
+    background_round("blobs.drain_deletions", seconds=1, succeeded=True)
+    background_round("blobs.drain_deletions", seconds=1, succeeded=False)
+    event_posted("listener", 200)
     pool_connections.labels("open").set(1)
     labels = {}
     for name, pairs in samples(render()):

@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from blobs.models import BlobReview, StorageDeletion
 from registry_project import metrics, monitor
-from registry_project.metrics import REGISTRY, render, request_ended, shared_folder
+from registry_project.metrics import REGISTRY, render, request_ended
+from registry_project.metrics_folder import FOLDER_VARIABLE, shared_folder
 from tests.factories import NAME
 
 
@@ -112,10 +113,12 @@ def test_a_lost_database_is_told_and_breaks_nothing(monkeypatch):
 
 
 def test_background_rounds_are_told(monkeypatch):
-    metrics.background_round("test.task", succeeded=True)
-    metrics.background_round("test.task", succeeded=False)
+    metrics.background_round("test.task", seconds=0.5, succeeded=True)
+    metrics.background_round("test.task", seconds=2, succeeded=False)
     assert value("lading_background_last_success_timestamp_seconds", task="test.task") > 1.7e9
     assert value("lading_background_failures_total", task="test.task") == 1
+    assert value("lading_background_duration_seconds_count", task="test.task") == 2
+    assert value("lading_background_duration_seconds_sum", task="test.task") == 2.5
 
 
 @pytest.mark.django_db
@@ -154,12 +157,12 @@ def test_processes_count_together_and_the_dead_are_forgotten(monkeypatch):
         assert found[("registry_http_request_duration_seconds_bucket", buckets)] == 33
         assert ("registry_http_in_flight_requests", (("handler", "blob"),)) not in found
     assert not folder.exists()
-    assert metrics.FOLDER_VARIABLE not in os.environ
+    assert FOLDER_VARIABLE not in os.environ
 
 
 KILLED = """
 import os
-from registry_project.metrics import shared_folder
+from registry_project.metrics_folder import shared_folder
 with shared_folder() as folder:
     print(folder, flush=True)
     os._exit(1)

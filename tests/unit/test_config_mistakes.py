@@ -181,6 +181,7 @@ def write(tmp_path, text):
         ("health:\n  file:\n  - interval: 5s", "health.file.0.file", None, 3, "expected a path"),
         ("gc:\n  untagged: sometimes", "gc.untagged", '"sometimes"', 2, "expected a duration"),
         ("web:\n  threads: 0", "web.threads", '"0"', 2, "expected a whole number, 1 or more"),
+        ("celery:\n  metrics: localhost", "celery.metrics", '"localhost"', 2, "expected"),
         ("celery:\n  broker: localhost", "celery.broker", "(hidden)", 2, "expected an address such as redis://"),
         ("proxy:\n  remoteurl: https://a.example.org", "proxy", None, 1, "a pull-through cache is not available"),
         ("policy:\n  repository:\n    classes: [image]", "policy.repository.classes", None, 3, "limiting a registry"),
