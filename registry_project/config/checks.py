@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 
 from registry_project.config.auth import Lading
-from registry_project.config.configuration import Configuration
+from registry_project.config.configuration import SQLITE_NAME, Configuration
 from registry_project.config.database import django_database
 from registry_project.config.errors import ConfigurationError, Finding, Mistake, Path
 from registry_project.config.http import SHORTEST_SECRET, parse_listen
@@ -209,6 +209,17 @@ def _lading(lading: Lading) -> Iterator[Finding]:
             yield (*path, "issuers", index, "issuer"), "expected the issuer's address"
         elif trusted.issuer in [other.issuer for other in lading.issuers[:index]]:
             yield (*path, "issuers", index, "issuer"), "expected another issuer than those above"
+
+
+def note_oddities(config: Configuration) -> Iterator[str]:
+    """This will say what is allowed and probably not meant."""
+    elsewhere = any(getattr(config.storage, driver) is not None for driver in DRIVERS if driver != "filesystem")
+    if elsewhere and config.database.url is None:
+        yield (
+            f"database.url is not set: blobs are in {config.storage.place}, but names, tags and manifests only in "
+            f"{config.storage.filesystem.rootdirectory / SQLITE_NAME} on this machine. Without that file the blobs are "
+            "worthless, and a second server would see none of it; give database.url"
+        )
 
 
 def check_exposure(config: Configuration) -> None:

@@ -35,6 +35,8 @@ from registry_project.config.section import Ignored, Refused, Secret, Section
 from registry_project.config.storage import StorageSection
 from registry_project.config.values import Text, Untyped
 
+SQLITE_NAME = "lading.db"
+
 AuthKind = Literal["none", "lading", "htpasswd", "token"]
 
 
@@ -118,4 +120,4 @@ class Configuration(Sections):
         """This will give `database.url`, or the address of `lading.db` in the root directory."""
         if self.database.url is not None:
             return self.database.url
-        return "sqlite:///" + quote(str(self.storage.filesystem.rootdirectory / "lading.db"))
+        return "sqlite:///" + quote(str(self.storage.filesystem.rootdirectory / SQLITE_NAME))

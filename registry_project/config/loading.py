@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from registry_project.config import messages
-from registry_project.config.checks import check_auth, check_rules, check_storage
+from registry_project.config.checks import check_auth, check_rules, check_storage, note_oddities
 from registry_project.config.configuration import Configuration, Sections
 from registry_project.config.errors import ConfigurationError, Finding, Mistake
 from registry_project.config.overrides import apply_overrides, named_choice
@@ -41,7 +41,7 @@ def load_configuration(path: Path | None, environ: Mapping[str, str]) -> Configu
     mistakes += [messages.mistake(root, *finding) for finding in findings]
     if mistakes:
         raise ConfigurationError(mistakes)
-    return config
+    return config.model_copy(update={"warnings": (*config.warnings, *note_oddities(config))})
 
 
 def _read_file(path: Path | None, warnings: list[str]) -> Node:

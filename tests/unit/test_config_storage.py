@@ -5,7 +5,11 @@ import pytest
 from registry_project.config import ConfigurationError, load_configuration
 from registry_project.config.stores import django_storage
 
-MINIMUM = {"REGISTRY_STORAGE": "s3", "REGISTRY_STORAGE_S3_BUCKET": "images"}
+MINIMUM = {
+    "REGISTRY_STORAGE": "s3",
+    "REGISTRY_STORAGE_S3_BUCKET": "images",
+    "REGISTRY_DATABASE_URL": "postgresql://localhost/lading",
+}
 
 
 def load(**keys):
@@ -27,6 +31,16 @@ def test_defaults_are_those_of_distribution():
     assert options()["chunksize"] == 10 * 1024 * 1024
     assert options()["object_parameters"] == {}
     assert "access_key" not in options()
+
+
+def test_warns_of_blobs_elsewhere_and_everything_else_in_a_local_file():
+    alone = {name: value for name, value in MINIMUM.items() if "DATABASE" not in name}
+    (warning,) = load_configuration(None, alone).warnings
+    assert "s3://images" in warning
+    assert "/data/lading.db" in warning
+    assert "database.url" in warning
+    said = {"REGISTRY_DATABASE_URL": "sqlite:////srv/lading.db"}
+    assert load_configuration(None, alone | said).warnings == ()
 
 
 @pytest.mark.parametrize(
