@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ logger = logging.getLogger("lading.health")
 
 # The name that Distribution gives the check of the storage.
 STORAGE_CHECK = "storagedriver"
+
+# A worker that is busy does not answer, and two questions in a row may meet the same task.
+_ADVICE_SECONDS, _ADVICE_THRESHOLD = 10.0, 2
 
 Probe = Callable[[], object]
 Clock = Callable[[], float]
@@ -76,10 +79,14 @@ class HealthMonitor:
         health: HealthSection,
         *,
         check_storage: Probe,
+        check_celery: Probe | None = None,
         down_flag: Path | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`check_storage` raises when the storage does not work; while `down_flag` exists, an operator said no."""
+        """`check_storage` raises when the storage does not work; while `down_flag` exists, an operator said no.
+
+        What `check_celery` raises is only a warning: without background work, pushes and pulls go on.
+        """
         self._down_flag = down_flag
         self._clock = clock
         self._stopping = threading.Event()
@@ -91,10 +98,13 @@ class HealthMonitor:
         self.checks += [_file_check(file) for file in health.file]
         self.checks += [_http_check(web) for web in health.http]
         self.checks += [_tcp_check(tcp) for tcp in health.tcp]
+        self.advisers: list[Check] = []
+        if check_celery is not None:
+            self.advisers.append(Check("celery", check_celery, _ADVICE_SECONDS, _ADVICE_THRESHOLD))
 
     def start(self) -> None:
         """This will begin to check, at once and then at each interval. A second call does nothing."""
-        for check in self.checks:
+        for check in (*self.checks, *self.advisers):
             if check.thread is None:
                 name = f"health-{check.name}"
                 check.thread = threading.Thread(target=self._repeat, args=(check,), name=name, daemon=True)
@@ -106,17 +116,24 @@ class HealthMonitor:
 
     def run_all(self) -> None:
         """This will run every check once, in the caller's thread."""
-        for check in self.checks:
+        for check in (*self.checks, *self.advisers):
             check.run(self._clock)
 
     def problems(self) -> dict[str, str]:
         """This will give what is wrong by the check's name; empty means healthy. It waits for nobody."""
-        now = self._clock()
-        findings = ((check.name, check.finding(now)) for check in self.checks)
-        problems = {name: finding for name, finding in findings if finding is not None}
+        problems = self._findings(self.checks)
         if self._down_flag is not None and os.access(self._down_flag, os.F_OK):
             problems["manual_http_status"] = "taken out of service by an operator"
         return problems
+
+    def warnings(self) -> dict[str, str]:
+        """This will give what is wrong without stopping the registry, by the check's name. It waits for nobody."""
+        return self._findings(self.advisers)
+
+    def _findings(self, checks: Iterable[Check]) -> dict[str, str]:
+        now = self._clock()
+        findings = ((check.name, check.finding(now)) for check in checks)
+        return {name: finding for name, finding in findings if finding is not None}
 
     def _repeat(self, check: Check) -> None:
         while not self._stopping.is_set():

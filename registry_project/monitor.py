@@ -20,6 +20,7 @@ from blobs.storage import get_store
 from events.models import WebhookDelivery
 from events.receivers import receivers
 from registry_project import metrics
+from registry_project.celery import check_workers
 from registry_project.database import fetch_all, is_postgresql
 from registry_project.health import HealthMonitor
 from registry_project.metrics_folder import FOLDER_VARIABLE
@@ -41,6 +42,7 @@ def monitor() -> HealthMonitor:
     health = HealthMonitor(
         settings.CONFIGURATION.health,
         check_storage=lambda: get_store().check(),
+        check_celery=check_workers if settings.CELERY_BROKER_URL else None,
         down_flag=Path(folder) / DOWN_FLAG if folder else None,
     )
     health.start()

@@ -45,7 +45,8 @@ def ready(request: HttpRequest) -> HttpResponse:
     except OCIError as error:
         problems["storage"] = str(error.detail)
     status = "unavailable" if problems else "ready"
-    return JsonResponse({"status": status, "problems": problems}, status=503 if problems else 200)
+    found = {"status": status, "problems": problems, "warnings": monitor().warnings()}
+    return JsonResponse(found, status=503 if problems else 200)
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

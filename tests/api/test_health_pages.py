@@ -33,7 +33,7 @@ def test_root_answers_load_balancers(registry):
 @pytest.mark.django_db
 def test_ready_when_database_and_storage_answer(registry):
     answer = registry.get("/readyz")
-    assert (answer.status, answer.json()) == (200, {"status": "ready", "problems": {}})
+    assert (answer.status, answer.json()) == (200, {"status": "ready", "problems": {}, "warnings": {}})
 
 
 def refuse(*_args, **_kwargs):
@@ -90,3 +90,12 @@ def test_failing_storage_refuses_only_what_needs_it(registry, monkeypatch):
     assert registry.get(session).status == 204
     assert registry.delete(session).status == 204
     assert registry.get("/readyz").status == 503
+
+
+@pytest.mark.django_db
+def test_a_warning_makes_nothing_unready(registry, monkeypatch):
+    monkeypatch.setattr("registry_project.health.HealthMonitor.warnings", lambda self: {"celery": "no worker answers"})
+    answer = registry.get("/readyz")
+    assert (answer.status, answer.json()["status"]) == (200, "ready")
+    assert answer.json()["warnings"] == {"celery": "no worker answers"}
+    assert registry.get("/v2/").status == 200

@@ -199,6 +199,18 @@ def delete_something(client, server):
     assert client.pull_blob("svc/redis", digest)
 
 
+def warning(client):
+    """What /readyz says of Celery, which never makes it red."""
+    answer = client.request("GET", "/readyz")
+    assert (answer.status_code, answer.json()["problems"]) == (200, {})
+    return answer.json()["warnings"].get("celery", "")
+
+
+def test_a_missing_worker_is_told(postgres, tmp_path):
+    with registry_on(postgres, tmp_path, REGISTRY_CELERY_BROKER="memory://") as (_, client):
+        wait_until(lambda: "no worker" in warning(client), "the lack is told")
+
+
 def test_a_killed_redis_costs_only_speed(postgres, tmp_path):
     try:
         redis = private_redis()
@@ -213,11 +225,12 @@ def test_a_killed_redis_costs_only_speed(postgres, tmp_path):
         ):
             delete_something(client, server)
             wait_until(lambda: count(server, "blobs_storagedeletion") == 0, "the worker works", 90)
+            wait_until(lambda: warning(client) == "", "a worker answers")
             first.process.kill()
             first.process.wait(30)
             payload = client.push_image("svc/redis", "v1", b"layer")
             assert client.request("GET", "svc/redis/manifests/v1").content == payload
-            assert client.request("GET", "/readyz").status_code == 200
+            wait_until(lambda: "broker" in warning(client), "the loss is told")
             delete_something(client, server)
             assert count(server, "blobs_storagedeletion") > 0
             again = subprocess.Popen(
@@ -227,6 +240,7 @@ def test_a_killed_redis_costs_only_speed(postgres, tmp_path):
             )
             try:
                 wait_until(lambda: count(server, "blobs_storagedeletion") == 0, "the work goes on", 120)
+                wait_until(lambda: warning(client) == "", "the worker answers again")
             finally:
                 again.kill()
                 again.wait(30)

@@ -184,3 +184,16 @@ def test_the_thread_repeats_its_check():
         assert enough.wait(30)
     finally:
         monitor.stop()
+
+
+def test_background_work_that_fails_is_a_warning_and_no_problem():
+    celery = Storage()
+    monitor = monitor_of(NO_STORAGE, check_celery=celery)
+    celery.error = "no worker answers"
+    for expected in ({}, {"celery": "no worker answers"}):
+        monitor.run_all()
+        assert (monitor.warnings(), monitor.problems()) == (expected, {})
+    celery.error = None
+    monitor.run_all()
+    assert monitor.warnings() == {}
+    assert monitor_of(NO_STORAGE).warnings() == {}
