@@ -108,8 +108,10 @@ def _deliver(receiver: Receiver, claim: "_Claim", client: Client, clock: Clock, 
 
 def _head(receiver: Receiver) -> list[WebhookDelivery]:
     """The next rows, up to the first that an older transaction may still overtake."""
+    # By name: a prepared `*` fails as soon as a later release has added a column.
+    columns = ", ".join(f'"{field.column}"' for field in WebhookDelivery._meta.concrete_fields)
     waiting = WebhookDelivery.objects.raw(
-        f"SELECT *, {unsettled('transaction_id')} AS unsettled FROM {WebhookDelivery._meta.db_table}"
+        f"SELECT {columns}, {unsettled('transaction_id')} AS unsettled FROM {WebhookDelivery._meta.db_table}"
         " WHERE queue = %s AND parked_at IS NULL ORDER BY id LIMIT %s",
         [receiver.queue, BATCH],
     )

@@ -10,11 +10,12 @@ class ProjectConfig(AppConfig):
     name = "registry_project"
 
     def ready(self) -> None:
-        pre_migrate.connect(_lift_time_limit, dispatch_uid="lading.migrations")
+        pre_migrate.connect(_set_limits, dispatch_uid="lading.migrations")
 
 
-def _lift_time_limit(using: str = "default", **_: Any) -> None:
-    from registry_project.database import lift_time_limit
+def _set_limits(using: str = "default", **_: Any) -> None:
+    from registry_project.database import lift_time_limit, limit_lock_waits
 
     if using == "default":
         lift_time_limit()
+        limit_lock_waits()

@@ -21,7 +21,9 @@ Result = TypeVar("Result")
 
 MAX_ATTEMPTS = 5
 _LONGEST_PAUSE_SECONDS = 0.02
-_DEADLOCK, _SERIALIZATION_FAILURE = "40P01", "40001"
+_DEADLOCK, _SERIALIZATION_FAILURE, _LOCK_NOT_AVAILABLE = "40P01", "40001", "55P03"
+# A migration that waits for a table makes everybody wait who comes after it.
+_MIGRATION_LOCK_TIMEOUT = "2s"
 
 # SQLite lets one writer in and makes the others poll. Queueing them here, within the process, is fair and
 # does not burn processor time; between processes SQLite's own lock still decides.
@@ -79,6 +81,11 @@ def _is_lost_race(error: Exception) -> bool:
     if isinstance(error, IntegrityError):
         return True
     return getattr(error.__cause__, "sqlstate", None) in {_DEADLOCK, _SERIALIZATION_FAILURE}
+
+
+def lost_against_others(error: OperationalError) -> bool:
+    """Whether others held a lock for too long, or wanted it at the same time."""
+    return getattr(error.__cause__, "sqlstate", None) in {_DEADLOCK, _LOCK_NOT_AVAILABLE}
 
 
 def key_share(*, of: str = "", skip_locked: bool = False) -> str:
@@ -159,6 +166,13 @@ def planned_for_values() -> Iterator[None]:
         yield
     finally:
         driver.prepare_threshold = threshold
+
+
+def limit_lock_waits() -> None:
+    """Let this thread's connection give up on tables that others hold, rather than hold up those behind it."""
+    if is_postgresql():
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = '{_MIGRATION_LOCK_TIMEOUT}'")
 
 
 def fetch_all(sql: str, parameters: Collection[Any]) -> list[tuple[object, ...]]:

@@ -52,8 +52,11 @@ class LiveServer:
         environ: Mapping[str, str],
         data: Path | None = None,
         port: int | None = None,
+        tree: Path = PROJECT,
     ) -> None:
+        """`tree` holds the code that runs, which may be another than that of the tests."""
         self.database = database
+        self.tree = tree
         self.port = port or free_port()
         self.host = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.host}"
@@ -87,7 +90,7 @@ class LiveServer:
         return self.process is not None and self.process.poll() is None
 
     def command(self) -> list[str]:
-        return [sys.executable, str(PROJECT / "manage.py"), "serve"]
+        return [sys.executable, str(self.tree / "manage.py"), "serve"]
 
     def start(self) -> None:
         """This will start the server and return when it is ready. Raises ServerFailed."""
@@ -96,7 +99,7 @@ class LiveServer:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
-                cwd=PROJECT,
+                cwd=self.tree,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

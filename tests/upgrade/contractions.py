@@ -32,12 +32,16 @@ _HARMLESS = (
 def contractions(migration: Migration, before: ProjectState) -> Iterator[str]:
     """What is wrong, an operation each; `before` is the state that the migration is applied to, and stays as it is."""
     state = before.clone()
-    new: set[str] = set()
+    new, used = set[str](), set[str]()
     for operation in migration.operations:
         yield from _judge(operation, state, migration.app_label, new)
         operation.state_forwards(migration.app_label, state)
         if isinstance(operation, operations.CreateModel):
             new.add(operation.name_lower)
+        elif table := getattr(operation, "model_name_lower", ""):
+            used.add(table)
+    if len(used - new) > 1 and migration.atomic:
+        yield f"{', '.join(sorted(used - new))}: one transaction that locks several tables deadlocks with pushes"
 
 
 def _judge(operation: operations.base.Operation, state: ProjectState, app: str, new: set[str]) -> Iterator[str]:
