@@ -17,8 +17,8 @@ from tests.live.inspection import assert_check_finds_nothing, wait_until
 MOST_STATEMENTS = 60
 # The others, and faults that last, need minutes: `make faults`.
 FAST = {"reset", "lost"}
-# A claim on an upload that could not be given back runs out after a minute.
-PATIENCE_SECONDS = 90
+# Less than the minute after which the claim on an upload runs out that nobody gave back.
+PATIENCE_SECONDS = 50
 
 
 def thorough(value):

@@ -21,10 +21,11 @@ class Command(DjangoMigrate):
     def handle(self, *args: Any, **options: Any) -> None:
         for remaining in reversed(range(_ATTEMPTS)):
             try:
-                return super().handle(*args, **options)
+                super().handle(*args, **options)
             except OperationalError as error:
                 if not remaining or not lost_against_others(error):
                     raise
                 log.warning("a migration waits for its turn: %s", str(error).splitlines()[0])
+            else:
+                return
             time.sleep(_PAUSE_SECONDS)
-        raise AssertionError("unreachable")
