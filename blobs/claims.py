@@ -17,7 +17,7 @@ from blobs.models import StorageDeletion, UploadSession
 from blobs.storage import Written
 from oci.digests import Digest
 from oci.errors import BlobUploadBusy, BlobUploadUnknown
-from registry_project.database import release_connection, writing
+from registry_project.database import is_unreachable, release_connection, writing
 
 log = logging.getLogger("lading.uploads")
 
@@ -105,11 +105,15 @@ class Claim:
         """End the claim when the request fails, so that the client need not wait for it to run out."""
         try:
             yield
-        except Exception:
-            # What failed may have been this connection; another one can still tell.
-            release_connection()
-            try:
-                self.own().update(writer_token=None, busy_until=None)
-            except (DatabaseError, InterfaceError) as error:
-                log.warning("the claim on upload %s runs out by itself: %s", self.upload.id, error)
+        except Exception as error:
+            if not is_unreachable(error):
+                self._release()
             raise
+
+    def _release(self) -> None:
+        # What failed may have been this connection; another one can still tell.
+        release_connection()
+        try:
+            self.own().update(writer_token=None, busy_until=None)
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("the claim on upload %s runs out by itself: %s", self.upload.id, error)

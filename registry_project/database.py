@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import BigIntegerField, Func
+from psycopg_pool import PoolTimeout
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -86,6 +87,11 @@ def _is_lost_race(error: Exception) -> bool:
 def lost_against_others(error: OperationalError) -> bool:
     """Whether others held a lock for too long, or wanted it at the same time."""
     return getattr(error.__cause__, "sqlstate", None) in {_DEADLOCK, _LOCK_NOT_AVAILABLE}
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether there was no connection to be had, for as long as a request waits for one."""
+    return isinstance(error.__cause__, PoolTimeout)
 
 
 def key_share(*, of: str = "", skip_locked: bool = False) -> str:

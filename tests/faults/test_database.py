@@ -1,6 +1,6 @@
 """Whatever the way to the database does: nobody sees a 500, what was acknowledged stays, and asking again succeeds.
 
-Each operation is repeated until each of its statements has failed once, and again so that all behind it fail too.
+Each operation is repeated until each of its statements has failed once, and done once while all of them fail.
 """
 
 import itertools
@@ -35,15 +35,14 @@ def faults(request, proxy, kind):
     """Functions that let the next statement fail, the one behind it, and so on, as long as there is one."""
 
     def each():
-        if request.param == "lasting" and kind not in FAST:
-            # One is enough: each costs the time-outs of all connections that are tried.
+        if request.param == "lasting":
+            # Once is enough: it costs the time-outs of all connections that are tried.
             yield lambda: proxy.fail(kind)
             return
         for number in itertools.count(1):
             assert number < MOST_STATEMENTS
-            last = number if request.param == "once" else float("inf")
             proxy.struck.clear()
-            yield lambda number=number, last=last: proxy.fail(kind, first=number, last=last)
+            yield lambda number=number: proxy.fail(kind, first=number, last=number)
             if not proxy.struck:
                 assert number > 1
                 return
