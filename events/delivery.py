@@ -23,7 +23,7 @@ from events.envelopes import CONTENT_TYPE
 from events.models import WebhookDelivery, WebhookQueue
 from events.receivers import Receiver
 from events.signatures import HEADER, sign
-from registry_project.database import release_connection, unsettled, writing
+from registry_project.database import columns_of, release_connection, unsettled, writing
 from registry_project.egress import Answer, EgressClient, EgressError
 from registry_project.metrics import event_posted
 
@@ -108,11 +108,9 @@ def _deliver(receiver: Receiver, claim: "_Claim", client: Client, clock: Clock, 
 
 def _head(receiver: Receiver) -> list[WebhookDelivery]:
     """The next rows, up to the first that an older transaction may still overtake."""
-    # By name: a prepared `*` fails as soon as a later release has added a column.
-    columns = ", ".join(f'"{field.column}"' for field in WebhookDelivery._meta.concrete_fields)
     waiting = WebhookDelivery.objects.raw(
-        f"SELECT {columns}, {unsettled('transaction_id')} AS unsettled FROM {WebhookDelivery._meta.db_table}"
-        " WHERE queue = %s AND parked_at IS NULL ORDER BY id LIMIT %s",
+        f"SELECT {columns_of(WebhookDelivery)}, {unsettled('transaction_id')} AS unsettled"
+        f" FROM {WebhookDelivery._meta.db_table} WHERE queue = %s AND parked_at IS NULL ORDER BY id LIMIT %s",
         [receiver.queue, BATCH],
     )
     return list(takewhile(lambda delivery: not vars(delivery)["unsettled"], waiting))

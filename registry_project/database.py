@@ -14,7 +14,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import IntegrityError, OperationalError, connection, transaction
-from django.db.models import BigIntegerField, Func
+from django.db.models import BigIntegerField, Func, Model
 from psycopg_pool import PoolTimeout
 
 Parameters = ParamSpec("Parameters")
@@ -179,6 +179,11 @@ def limit_lock_waits() -> None:
     if is_postgresql():
         with connection.cursor() as cursor:
             cursor.execute(f"SET lock_timeout = '{_MIGRATION_LOCK_TIMEOUT}'")
+
+
+def columns_of(model: type[Model]) -> str:
+    """SQL: a model's columns by name. A prepared `*` fails as soon as a later release has added a column."""
+    return ", ".join(f'"{field.column}"' for field in model._meta.concrete_fields)
 
 
 def fetch_all(sql: str, parameters: Collection[Any]) -> list[tuple[object, ...]]:

@@ -16,7 +16,7 @@ from events.models import AuditEvent
 from oci.digests import Digest
 from oci.errors import ManifestUnknown
 from oci.names import RepositoryName, TagName
-from registry_project.database import LostRace, fetch_all, key_share, retried, writing
+from registry_project.database import LostRace, columns_of, fetch_all, key_share, retried, writing
 from registry_project.reviews import arm_reviews
 from repositories.models import ManifestReview, Tag, TagHistory
 from repositories.tag_rules import rules_for
@@ -78,7 +78,8 @@ def _point_tag(
         "INSERT INTO repositories_tag"
         " (repository_id, name, manifest_id, pushed_at, pushed_by, pointed_at, pointed_by)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (repository_id, name) DO UPDATE"
-        " SET pushed_at = EXCLUDED.pushed_at, pushed_by = EXCLUDED.pushed_by, expires_at = NULL RETURNING *",
+        " SET pushed_at = EXCLUDED.pushed_at, pushed_by = EXCLUDED.pushed_by, expires_at = NULL"
+        f" RETURNING {columns_of(Tag)}",
         [repository_id, name.text, manifest_id, moment, principal.name, moment, principal.name],
     )
     if tag.manifest_id == manifest_id:
