@@ -17,6 +17,7 @@ OURS = {"accounts", "blobs", "events", "repositories", "gc_collection", "gc_rete
 PERMITTED = {
     ("events", "0002_audit_log"): "older than the first release",
     ("accounts", "0002_rights"): "older than the first release",
+    ("accounts", "0003_secrets_expiry"): "older than the first release",
     ("repositories", "0002_tag_pointed"): "older than the first release",
 }
 
