@@ -31,7 +31,6 @@ DATABASES = ("postgres", "sqlite")
 _PASSWORD = "conformance of accounts"
 _CAST = f"""
 from accounts.models import Membership, Team, User
-User.objects.create_user("admin", password="{_PASSWORD}", is_superuser=True)
 mallory = User.objects.create_user("mallory", password="{_PASSWORD}")
 Membership.objects.create(team=Team.objects.create(slug="conformance"), user=mallory, role="maintainer")
 """
@@ -112,7 +111,7 @@ def judge(runs: Sequence[Run], database: str, summary: Summary) -> None:
     """This will run programs against one server, with accounts if the programs sign in."""
     accounts = any(run.username for run in runs)
     name = f"{database}-accounts" if accounts else database
-    environ = {"REGISTRY_AUTH": "lading"} if accounts else {}
+    environ = {"REGISTRY_AUTH": "lading", "REGISTRY_ADMIN_PASSWORD": _PASSWORD} if accounts else {}
     with live_server(database="sqlite" if database == "sqlite" else "postgres", environ=environ) as server:
         try:
             if accounts:
