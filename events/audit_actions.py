@@ -34,6 +34,8 @@ class AuditAction(StrEnum):
     ROBOT_DELETE = "robot.delete"
     ROBOT_TRUST = "robot.trust"
     ROBOT_DISTRUST = "robot.distrust"
+    TAG_RULE_CREATE = "tag-rule.create"
+    TAG_RULE_DELETE = "tag-rule.delete"
     ACCESS = "access"
     SIGN_IN = "sign-in"
 

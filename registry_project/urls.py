@@ -25,6 +25,7 @@ _management: list[Any] = [
     path("schema", SchemaView.as_view(), name="schema"),
     path("docs", docs, name="docs"),
     path("", include("accounts.api.urls")),
+    path("", include("repositories.api.urls")),
 ]
 
 # The names are those of Distribution's routes, which its metrics carry as `handler`.

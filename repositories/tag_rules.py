@@ -4,10 +4,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from accounts.models import Team
+from accounts.patterns import parse_inner_pattern, parse_pattern
 from accounts.rights import Principal, Role
+from events import audit
+from events.audit_actions import AuditAction
 from oci.errors import Denied
 from oci.names import RepositoryName, TagName
 from oci.patterns import Glob
+from registry_project.database import retried, writing
+from registry_project.problems import BadRequest, NotFound
+from repositories.errors import TagRuleTaken
 from repositories.models import TagRule
 
 # Signatures, attestations and SBOMs of cosign, and the tag that stands in for the referrers list: clients write them
@@ -78,6 +85,53 @@ class TagRules:
                     "reason": f"a rule of the team lets {role} and above {verb} tag {tag}, not {principal.role}",
                 }
             )
+
+
+MOST_RULES = 100
+
+
+@retried
+def create_tag_rule(
+    *, team: Team, repositories: str, tags: str, immutable: bool = False, role: Role | None = None, creator: str = ""
+) -> TagRule:
+    """Protect the tags that match in the repositories that match; raises BadRequest and TagRuleTaken."""
+    if not immutable and role is None:
+        raise BadRequest(
+            "The rule says nothing.", fields={"immutable": ["Make it immutable, or reserve it for a role."]}
+        )
+    inside = parse_inner_pattern(repositories, team=team.slug, field="repositories")
+    pattern = parse_pattern(tags, field="tags")
+    with writing():
+        # The rule's own constraint decides; these are for kinder words.
+        if TagRule.objects.filter(team=team, repositories=inside.text, tags=pattern.text).exists():
+            raise TagRuleTaken
+        if TagRule.objects.filter(team=team).count() >= MOST_RULES:
+            raise BadRequest(f"A team has at most {MOST_RULES} tag rules.")
+        rule = TagRule.objects.create(
+            team=team,
+            repositories=inside.text,
+            tags=pattern.text,
+            immutable=immutable,
+            role=role.value if role else "",
+            created_by=creator,
+        )
+        _record(AuditAction.TAG_RULE_CREATE, rule)
+    return rule
+
+
+def delete_tag_rule(*, team: Team, rule_id: int) -> None:
+    """Raises NotFound."""
+    with writing():
+        rule = TagRule.objects.select_for_update(no_key=True).filter(team=team, pk=rule_id).first()
+        if rule is None:
+            raise NotFound("The team has no such rule.")
+        _record(AuditAction.TAG_RULE_DELETE, rule)
+        rule.delete()
+
+
+def _record(action: AuditAction, rule: TagRule) -> None:
+    detail = {"repositories": rule.repositories, "immutable": rule.immutable, "role": rule.role}
+    audit.record(action=action, team=rule.team.slug, target=rule.tags, detail=detail)
 
 
 def rules_for(*, team_id: int, repository: RepositoryName, exist: bool) -> TagRules:

@@ -10,6 +10,7 @@ from accounts.api.account import (
     AccountView,
     SessionView,
 )
+from accounts.api.audit import AuditView
 from accounts.api.explanations import ExplanationView, RolesView
 from accounts.api.robots import RobotIdentitiesView, RobotIdentityView, RobotRotateView, RobotsView, RobotView
 from accounts.api.teams import GrantsView, GrantView, MembersView, MemberView, TeamsView, TeamView
@@ -44,6 +45,7 @@ urlpatterns = [
         RobotIdentityView.as_view(),
         name="robot_identity",
     ),
+    path("audit", AuditView.as_view(), name="audit"),
     path("access/roles", RolesView.as_view(), name="roles"),
     path("access/explain", ExplanationView.as_view(), name="explain"),
 ]

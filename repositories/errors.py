@@ -1,0 +1,8 @@
+"""What can be wrong with changes of repositories and tag rules."""
+
+from registry_project.problems import Conflict
+
+
+class TagRuleTaken(Conflict):
+    slug, title = "tag-rule-taken", "There is such a rule already"
+    default_detail = "The team has a rule for these repositories and tags; change that one."
