@@ -8,6 +8,7 @@ import pytest
 from django.test import RequestFactory
 
 import accounts.errors  # noqa: F401 - it defines some of them
+import repositories.errors  # noqa: F401 - as above
 from registry_project.problems import MethodNotAllowed, Problem, TooManyRequests, Unauthenticated, render_problem
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
