@@ -1,4 +1,4 @@
-"""Accounts made from outside: the first administrator, and the command line's users."""
+"""The first administrator, who is made without anybody to make them."""
 
 import secrets
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from django.core.exceptions import ValidationError
 
 from accounts.models import User
-from accounts.models.users import RESERVED_USERNAMES, USERNAME_MAX_LENGTH
 from accounts.passwords import check_new_password
 from registry_project.database import writing
 
@@ -40,21 +39,6 @@ def make_first_administrator(*, username: str, password: str) -> FirstAdministra
         made_up = "" if password else secrets.token_urlsafe(_RANDOM_BYTES)
         User.objects.create_user(username, password=password or made_up, is_superuser=True)
     return FirstAdministrator(username, made_up, "" if made_up else _weakness(username, password))
-
-
-def create_account(*, username: str, password: str, administrator: bool = False, auditor: bool = False) -> User:
-    """Raises Django's ValidationError for a name or a password that cannot be."""
-    check_new_password(username=username, password=password)
-    if len(username) > USERNAME_MAX_LENGTH:
-        raise ValidationError(f"A user name has at most {USERNAME_MAX_LENGTH} characters.", code="max_length")
-    if username in RESERVED_USERNAMES:
-        raise ValidationError(f"The user name {username} is reserved.", code="reserved")
-    user = User(username=username, is_superuser=administrator, is_auditor=auditor)
-    user.set_password(password)
-    user.full_clean()
-    with writing():
-        user.save(force_insert=True)
-    return user
 
 
 def _weakness(username: str, password: str) -> str:

@@ -1,11 +1,9 @@
-"""What a new password must be, and the change of one."""
+"""What a new password must be."""
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.utils import timezone
 
-from accounts.models import RefreshToken, User
-from registry_project.database import writing
+from accounts.models import User
 
 # Hashing takes long enough as it is.
 PASSWORD_MAX_BYTES = 1024
@@ -31,13 +29,3 @@ def check_new_password(*, username: str, password: str) -> None:
     if "\0" in password:
         raise ValidationError("A password holds no NUL.", code="password_nul")
     validate_password(password, User(username=username))
-
-
-def set_password(*, user: User, password: str) -> None:
-    """Change a password; whatever was obtained by the old one ends. Raises Django's ValidationError."""
-    check_new_password(username=user.username, password=password)
-    with writing():
-        user.set_password(password)
-        user.revoked_before = timezone.now()
-        user.save(update_fields=["password", "revoked_before"])
-        RefreshToken.objects.filter(user=user).delete()

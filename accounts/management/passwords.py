@@ -5,6 +5,8 @@ import sys
 
 from django.core.management.base import CommandError, CommandParser
 
+from registry_project.problems import Problem
+
 
 def add_password_argument(parser: CommandParser) -> None:
     parser.add_argument("--password-stdin", action="store_true", help="read the password from the standard input")
@@ -20,3 +22,8 @@ def read_password(*, from_stdin: bool) -> str:
     if password != getpass.getpass("Once more: "):
         raise CommandError("the two passwords differ")
     return password
+
+
+def command_error(problem: Problem) -> CommandError:
+    """A problem of the management API in the words of a terminal."""
+    return CommandError(" ".join([problem.detail, *(text for texts in problem.fields.values() for text in texts)]))

@@ -6,6 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import RefreshToken, User
+from events.models import AuditEvent
 from tests.people import make_user
 
 GOOD = "quiet-violet-otter"
@@ -32,6 +33,8 @@ def test_creates_users_who_can_sign_in(registry, typed):
     typed(f"{GOOD}\r\n")
     create("root-2", "--administrator", "--auditor")
     assert User.objects.get(username="root-2", is_superuser=True, is_auditor=True).check_password(GOOD)
+    events = AuditEvent.objects.filter(action="user.create").order_by("id")
+    assert [(event.target, event.credential) for event in events] == [("dora", "system"), ("root-2", "system")]
 
 
 @pytest.mark.django_db
@@ -48,7 +51,7 @@ def test_creates_users_who_can_sign_in(registry, typed):
         ("Dora", GOOD, "lower-case"),
         ("team+ci", GOOD, "lower-case"),
         ("d" * 65, GOOD, "at most 64"),
-        ("bob", GOOD, "already exists"),
+        ("bob", GOOD, "There is a user bob already"),
     ],
 )
 def test_refuses_bad_names_and_passwords(typed, name, password, reason):

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from accounts.administrators import create_account
-from accounts.management.passwords import add_password_argument, read_password
+from accounts.management.passwords import add_password_argument, command_error, read_password
+from accounts.users import create_user
+from registry_project.problems import Problem
 
 
 class Command(BaseCommand):
@@ -20,12 +20,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            user = create_account(
+            user = create_user(
                 username=options["name"],
                 password=read_password(from_stdin=options["password_stdin"]),
                 administrator=options["administrator"],
                 auditor=options["auditor"],
             )
-        except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from error
+        except Problem as problem:
+            raise command_error(problem) from problem
         self.stdout.write(f"{user.username} can sign in.")

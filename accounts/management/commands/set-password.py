@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from accounts.management.passwords import add_password_argument, read_password
-from accounts.models import User
-from accounts.passwords import set_password
+from accounts.management.passwords import add_password_argument, command_error, read_password
+from accounts.users import change_user, get_user
+from registry_project.problems import Problem
 
 
 class Command(BaseCommand):
@@ -18,11 +17,9 @@ class Command(BaseCommand):
         add_password_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = User.objects.filter(username=options["name"]).first()
-        if user is None:
-            raise CommandError(f"there is no user {options['name']}")
         try:
-            set_password(user=user, password=read_password(from_stdin=options["password_stdin"]))
-        except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from error
+            user = get_user(options["name"])
+            change_user(user_id=user.pk, password=read_password(from_stdin=options["password_stdin"]))
+        except Problem as problem:
+            raise command_error(problem) from problem
         self.stdout.write(f"The password of {user.username} is changed.")
