@@ -174,7 +174,9 @@ def test_prefix_stands_before_the_management_api_and_its_files(configured):
     assert [(answer[0], answer[1]["Content-Type"]) for answer in (outside, page)] == [(404, TEXT)] * 2
     answers = configured(*(f"GET {file} " for file in files), REGISTRY_HTTP_PREFIX="/registry/")
     assert [status for status, _, _ in answers] == [200] * len(files)
-    assert list(json.loads(answers[-1][2])["paths"]) == ["/registry/api/v1/schema"]
+    paths = json.loads(answers[-1][2])["paths"]
+    assert "/registry/api/v1/schema" in paths
+    assert {path.startswith("/registry/api/v1/") for path in paths} == {True}
 
 
 @pytest.mark.parametrize(
