@@ -17,8 +17,10 @@ from accounts.challenges import INVALID_TOKEN, Challenge
 from accounts.remembered import RememberedPasswords
 from accounts.rights import Credential, Kind
 from accounts.throttle import check_failures, count_failure
+from accounts.turns import turns
 from events import audit
 from events.audit_actions import AuditAction
+from registry_project.database import release_connection
 from registry_project.watched import WatchedFile
 
 log = logging.getLogger("lading.accounts")
@@ -34,25 +36,30 @@ def check_file_password(username: str, password: str, *, challenge: Challenge, a
     if _is_right(username, password, address):
         credential = Credential(Kind.HTPASSWD, username, proof=str(Kind.HTPASSWD))
         return Caller(challenge, fixed=credential)
-    count_failure(account=username, address=address)
     audit.record_refusal(action=AuditAction.SIGN_IN, target=username, credential=Kind.HTPASSWD, detail={"by": "Basic"})
     raise challenge.refusal(error=INVALID_TOKEN, reason="the user name or the password is wrong")
 
 
 def _is_right(username: str, password: str, address: str) -> bool:
+    """A wrong password is counted; a name that does not exist takes as long as one."""
     entries = _password_file(settings.HTPASSWD_AUTH.path).current()
     stored = entries.hashes.get(username)
     if stored is not None and _remembered.holds(username=username, stored=stored, password=password):
         return True
-    check_failures(account=username, address=address)
-    if len(password.encode()) > _PASSWORD_MAX_BYTES:
-        return False
-    # A name that does not exist takes as long as a wrong password.
-    matches = bcrypt.checkpw(password.encode(), (stored or entries.dummy).encode())
-    if stored is None or not matches:
-        return False
-    _remembered.add(username=username, stored=stored, password=password)
-    return True
+    with turns.take():
+        if stored is not None and _remembered.holds(username=username, stored=stored, password=password):
+            return True
+        check_failures(account=username, address=address)
+        release_connection()
+        if _matches(password, stored or entries.dummy) and stored is not None:
+            _remembered.add(username=username, stored=stored, password=password)
+            return True
+        count_failure(account=username, address=address)
+    return False
+
+
+def _matches(password: str, stored: str) -> bool:
+    return len(password.encode()) <= _PASSWORD_MAX_BYTES and bcrypt.checkpw(password.encode(), stored.encode())
 
 
 @dataclass(frozen=True, slots=True)

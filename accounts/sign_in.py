@@ -23,11 +23,16 @@ from accounts.secrets import Prefix, hash_secret, is_well_formed
 from accounts.standing import Proof
 from accounts.throttle import check_failures, count_failure
 from accounts.tokens import TokenInvalid, read_token
+from accounts.turns import turns
 from events import audit
 from events.audit_actions import AuditAction
 from registry_project.config.auth import Ldap
+from registry_project.database import release_connection
 
 log = logging.getLogger("lading.accounts")
+
+# A user's id, stored password, and whether they are active.
+_Row = tuple[int, str, bool]
 
 
 def check_password(username: str, password: str, *, challenge: Challenge, address: str) -> Caller:
@@ -37,10 +42,12 @@ def check_password(username: str, password: str, *, challenge: Challenge, addres
     """
     proof = find_proof(username, password, address)
     if proof is None:
-        count_failure(account=username, address=address)
-        audit.record_refusal(
-            action=AuditAction.SIGN_IN, target=username, credential=_kind_of(username, password), detail={"by": "Basic"}
-        )
+        kind = _kind_of(username, password)
+        if kind is not Kind.PASSWORD:
+            # Nobody guesses these, so who has the right one is never kept waiting; but each wrong one costs rows.
+            check_failures(account=username, address=address)
+            count_failure(account=username, address=address)
+        audit.record_refusal(action=AuditAction.SIGN_IN, target=username, credential=kind, detail={"by": "Basic"})
         raise challenge.refusal(error=INVALID_TOKEN, reason="the user name or the password is wrong")
     return Caller(challenge, proof=proof)
 
@@ -71,8 +78,6 @@ def find_proof(username: str, password: str, address: str) -> Proof | None:
     kind = _kind_of(username, password)
     if kind is Kind.IDENTITY_TOKEN:
         return find_identity(username, password)
-    if is_too_long(password):
-        return None
     if kind is Kind.ACCESS_TOKEN:
         return find_access_token(password, username)
     if kind is Kind.ROBOT_SECRET:
@@ -114,10 +119,31 @@ def _find_robot_secret(username: str, secret: str) -> Proof | None:
 
 
 def _find_user(username: str, password: str, address: str) -> Proof | None:
+    """The proof that a password makes; a wrong one is counted."""
     user = User.objects.filter(username=username).values_list("id", "password", "is_active").first()
-    if user is not None and _remembered.holds(username=username, stored=user[1], password=password):
-        return Proof(Kind.PASSWORD, user_id=user[0], password=user[1] if is_password_usable(user[1]) else None)
-    check_failures(account=username, address=address)
+    if proof := _remembered_proof(username, password, user):
+        return proof
+    with turns.take():
+        # Many clients of one user may have waited for the first of them.
+        if proof := _remembered_proof(username, password, user):
+            return proof
+        check_failures(account=username, address=address)
+        release_connection()
+        proof = _compare(username, password, user)
+        if proof is None:
+            count_failure(account=username, address=address)
+    return proof
+
+
+def _remembered_proof(username: str, password: str, user: _Row | None) -> Proof | None:
+    if user is None or not _remembered.holds(username=username, stored=user[1], password=password):
+        return None
+    return Proof(Kind.PASSWORD, user_id=user[0], password=user[1] if is_password_usable(user[1]) else None)
+
+
+def _compare(username: str, password: str, user: _Row | None) -> Proof | None:
+    if is_too_long(password):
+        return None
     ldap = settings.LADING_AUTH.ldap
     if ldap is not None and (user is None or is_of_provider(user[0], "ldap")):
         return _find_in_directory(username, password, ldap)

@@ -14,9 +14,10 @@ from accounts.models import RefreshToken, User
 from accounts.models.users import RESERVED_USERNAMES, USERNAME_MAX_LENGTH, USERNAME_PATTERN
 from accounts.passwords import check_new_password, is_too_long
 from accounts.throttle import check_failures, count_failure
+from accounts.turns import turns
 from events import audit
 from events.audit_actions import AuditAction
-from registry_project.database import retried, writing
+from registry_project.database import release_connection, retried, writing
 from registry_project.problems import BadRequest
 
 _USERNAME = re.compile(rf"{USERNAME_PATTERN}\Z")
@@ -123,9 +124,14 @@ def change_own_password(*, user_id: int, old_password: str, password: str, addre
     Raises UnknownUser, PasswordRefused, and TooManyRequests where the old one was guessed before.
     """
     user = _get(user_id)
-    check_failures(account=user.username, address=address)
-    if is_too_long(old_password) or not check_password(old_password, user.password):
-        count_failure(account=user.username, address=address)
+    with turns.take():
+        check_failures(account=user.username, address=address)
+        release_connection()
+        is_right = not is_too_long(old_password) and check_password(old_password, user.password)
+        if not is_right:
+            count_failure(account=user.username, address=address)
+    if not is_right:
+        audit.record_refusal(action=AuditAction.SIGN_IN, target=user.username, detail={"by": "old password"})
         raise PasswordRefused("The old password is wrong.", fields={"old_password": ["It is wrong."]})
     change_user(user_id=user_id, password=password)
 

@@ -1,17 +1,34 @@
 """Guessing is slowed, floods are turned away, and nobody locks somebody else out."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from ipaddress import ip_network
+from threading import Event
+from time import sleep
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from limits import parse
 
 from accounts.models import FailedSignIn
 from accounts.tasks import purge_failed_sign_ins
 from accounts.throttle import MOST_PER_ACCOUNT, MOST_PER_ADDRESS
+from accounts.turns import Turns
+from events.models import AuditEvent
+from oci.errors import Unavailable
 from registry_project import rates
-from tests.people import PASSWORD
+from registry_project.database import is_postgresql
+from tests.factories import Registry
+from tests.people import PASSWORD, make_robot
+
+
+def ask(username, password):
+    """One request; its thread gives its connection back."""
+    try:
+        return Registry().signed_in(username, password).get("/v2/")
+    finally:
+        connection.close()
 
 
 @pytest.fixture
@@ -84,3 +101,56 @@ def test_without_redis_each_process_counts(limited, people, settings):
     settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"  # nobody listens there
     rates._counters.cache_clear()
     assert [people["bob"].get("/v2/").status for _ in range(4)] == [200, 200, 200, 429]
+
+
+def test_a_robot_with_a_wrong_secret_leaves_few_rows_and_stops_nobody(registry, team):
+    _, secret = make_robot(team)
+    statuses = [registry.signed_in("alice+ci", "wrong").get("/v2/").status for _ in range(MOST_PER_ACCOUNT + 5)]
+    assert statuses == [401] * MOST_PER_ACCOUNT + [429] * 5
+    assert FailedSignIn.objects.count() == AuditEvent.objects.count() == MOST_PER_ACCOUNT
+    assert registry.signed_in("alice+ci", secret).get("/v2/").status == 200
+    assert registry.signed_in("bob", PASSWORD).get("/v2/").status == 200
+
+
+def test_passwords_that_come_at_once_are_counted_one_after_the_other(team, monkeypatch):
+    compared = []
+
+    def compare(password, _stored):
+        compared.append(password)
+        sleep(0.01)
+        return False
+
+    monkeypatch.setattr("accounts.sign_in.matches_hash", compare)
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda number: ask("bob", f"guess {number}"), range(40)))
+    # Those that are compared at the same moment do not see each other.
+    assert MOST_PER_ACCOUNT <= len(compared) < MOST_PER_ACCOUNT + 4
+    assert {answer.status for answer in answers} == {401, 429}
+
+
+def test_no_connection_is_held_while_a_password_is_compared(team, monkeypatch):
+    held = []
+    monkeypatch.setattr("accounts.sign_in.matches_hash", lambda *_: held.append(connection.connection is not None))
+    assert ask("bob", "x").status == ask("nobody", "x").status == 401
+    assert held == [not is_postgresql()] * 2
+
+
+def test_who_waits_too_long_or_behind_too_many_is_told_to_come_again():
+    turns = Turns(at_once=1, waiting=1, patience_seconds=0.01)
+    entered, leave = Event(), Event()
+
+    def stay():
+        with turns.take():
+            entered.set()
+            leave.wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        stays = pool.submit(stay)
+        entered.wait()
+        for _ in range(2):
+            with pytest.raises(Unavailable), turns.take():
+                pass
+        leave.set()
+        stays.result()
+    with turns.take():
+        pass
