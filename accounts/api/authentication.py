@@ -17,9 +17,12 @@ from accounts.rights import NOBODY
 from accounts.sessions import find_session_proof
 from accounts.sign_in import check_access_token, check_bearer, check_password
 from accounts.throttle import check_rate
+from oci.errors import Unauthorized
 from registry_project.context import current_request
+from registry_project.problems import Unauthenticated
 
 _LONGEST_HEADER = 16 * 1024
+_NOBODY = Caller(None)
 
 
 class RegistryAuthentication(BaseAuthentication):
@@ -35,12 +38,23 @@ class RegistryAuthentication(BaseAuthentication):
 
         if settings.AUTH_KIND == "none":
             caller = CALLED_BY_EVERYONE
+            count_request(caller)
         elif is_management(request._request):
-            caller = _find_managing_caller(request._request)
+            caller = counted(lambda: _find_managing_caller(request._request))
         else:
-            caller = find_caller(request, challenge_for(request))
-        count_request(caller)
+            caller = counted(lambda: find_caller(request, challenge_for(request)))
         return None, caller
+
+
+def counted(find: Callable[[], Caller]) -> Caller:
+    """Whom `find` finds, their request counted; one with credentials that are not genuine is nobody's."""
+    try:
+        caller = find()
+    except (Unauthorized, Unauthenticated):
+        count_request(_NOBODY)
+        raise
+    count_request(caller)
+    return caller
 
 
 def count_request(caller: Caller) -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts.api.authentication import client_address, count_request, find_caller
+from accounts.api.authentication import client_address, counted, find_caller
 from accounts.callers import Caller, caller_of
 from accounts.challenges import Challenge
 from accounts.keys import list_public_keys
@@ -46,11 +46,10 @@ class TokenRequestAuthentication(BaseAuthentication):
         challenge = _challenge()
         if request.method == "POST":
             return None, Caller(challenge)
-        caller = find_caller(request, challenge)
+        caller = counted(lambda: find_caller(request, challenge))
         if caller.proof is not None and caller.proof.kid:
             # Who holds it could go on for ever, whatever became of the password.
             raise caller.rejected("a bearer token cannot obtain another")
-        count_request(caller)
         return None, caller
 
 
@@ -121,8 +120,7 @@ class TokenView(OCIView):
             )
         _check_service(form.single("service"))
         by_password, offline = grant_type == "password", form.single("access_type") == "offline"
-        caller = _check_form_password(form) if by_password else _check_refresh_token(refresh_token)
-        count_request(caller)
+        caller = counted(lambda: _check_form_password(form) if by_password else _check_refresh_token(refresh_token))
         issued = grant_token(
             caller=caller,
             asked=form.scopes(),

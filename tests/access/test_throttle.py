@@ -97,6 +97,24 @@ def test_each_caller_has_a_rate(limited, people):
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 7201
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda registry: registry.bearing("made up").get("/v2/"),
+        lambda registry: registry.signed_in("alice+ci", "wrong").get("/v2/"),
+        lambda registry: registry.signed_in("alice+ci", "wrong").get("/auth/token"),
+        lambda registry: registry.bearing("made up").get("/api/v1/teams"),
+        lambda registry: registry.post(
+            "/auth/token",
+            b"grant_type=refresh_token&refresh_token=lading_ref_x",
+            Content_Type="application/x-www-form-urlencoded",
+        ),
+    ],
+)
+def test_what_is_not_genuine_counts_as_anonymous(limited, registry, team, call):
+    assert [call(registry).status for _ in range(3)] == [401, 401, 429]
+
+
 def test_without_redis_each_process_counts(limited, people, settings):
     settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"  # nobody listens there
     rates._counters.cache_clear()
