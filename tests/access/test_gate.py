@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.models import Membership, Robot, RobotSecret, Team, User
 from repositories.models import Repository
 from tests.factories import ABSENT, NAME, digest_of
-from tests.people import make_access_token, make_robot
+from tests.people import make_access_token, make_robot, make_team
 
 REALM = 'Bearer realm="http://localhost:5000/auth/token",service="lading"'
 
@@ -252,3 +252,17 @@ def test_a_public_pull_without_credentials_costs_two(people, image):
     with CaptureQueriesContext(connection) as captured:
         assert people["anonymous"].get(f"/v2/{NAME}/manifests/latest").status == 200
     assert len(captured.captured_queries) == 2
+
+
+@pytest.mark.parametrize("source", ["", f"&from={NAME}", "&from=no/such"])
+def test_a_mount_that_is_refused_costs_the_same_whether_somebody_has_the_blob_or_nobody(people, image, source):
+    make_team("charlie", charlie="developer")
+    people["charlie"].push_blob(b"the first", "charlie/app")
+
+    def statements(digest):
+        with CaptureQueriesContext(connection) as captured:
+            path = f"/v2/charlie/app/blobs/uploads/?mount={digest}{source}"
+            assert people["charlie"].post(path).status == 202
+        return [query["sql"][:50] for query in captured.captured_queries]  # what follows holds moments and ids
+
+    assert statements(digest_of(b"layer")) == statements(ABSENT)
