@@ -14,6 +14,7 @@ class AuditAction(StrEnum):
     TAG_CREATE = "tag.create"
     TAG_MOVE = "tag.move"
     TAG_DELETE = "tag.delete"
+    REPOSITORY_CREATE = "repository.create"
     USER_CREATE = "user.create"
     USER_UPDATE = "user.update"
     USER_DELETE = "user.delete"

@@ -7,15 +7,16 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, connection
+from django.utils import timezone
 
 from accounts.callers import Caller
 from accounts.challenges import CATALOG_SCOPE, INSUFFICIENT_SCOPE, repository_scope
-from accounts.models import Team
+from accounts.models import Team, Visibility
 from accounts.rights import Action, Credential, Principal, Role, decide, role_in
 from accounts.standing import KnownRepository
 from events import audit
 from events.audit_actions import AuditAction
-from oci.errors import NameUnknown, Unauthorized, Unavailable, Unsupported
+from oci.errors import Denied, NameUnknown, Unauthorized, Unavailable, Unsupported
 from oci.names import RepositoryName
 from registry_project.database import fetch_all, key_share, retried, writing
 from repositories.models import Repository
@@ -57,6 +58,20 @@ def authorise(caller: Caller, action: Action, name: RepositoryName) -> Access:
         raise error
     role = role_in(credential, known.target) or Role.READER
     return Access(name, Principal(credential.name, role), credential, known)
+
+
+@contextmanager
+def telling_refusals(access: Access, action: Action) -> Iterator[None]:
+    """What a rule of the team or its quota refuses to whoever has the right is in the audit log as well.
+
+    Belongs around the whole write, outside of its transactions.
+    """
+    try:
+        yield
+    except Denied as error:
+        detail = {"reason": error.as_json()["message"]}
+        audit.record_refusal(action=AuditAction.ACCESS, repository=access.name, target=action, detail=detail)
+        raise
 
 
 def find_readable(
@@ -163,11 +178,30 @@ def _create_repository(access: Access) -> None:
         held = fetch_all(f"SELECT id FROM accounts_team WHERE id = %s AND deleted_at IS NULL{key_share()}", [team_id])
         if not held:
             raise NameUnknown({"name": access.name.text})
-        Repository.objects.bulk_create([Repository(team_id=team_id, name=access.name.text)], ignore_conflicts=True)
+        made = fetch_all(
+            "INSERT INTO repositories_repository (team_id, name, visibility, created_at) VALUES (%s, %s, '', %s)"
+            " ON CONFLICT DO NOTHING RETURNING id",
+            [team_id, access.name.text, connection.ops.adapt_datetimefield_value(timezone.now())],
+        )
+        if made:
+            audit.record(action=AuditAction.REPOSITORY_CREATE, repository=access.name)
 
 
 def _obtain_team_id(slug: str) -> int:
-    Team.objects.bulk_create([Team(slug=slug, quota_bytes=settings.TEAM_QUOTA)], ignore_conflicts=True)
+    made = fetch_all(
+        "INSERT INTO accounts_team (slug, visibility, quota_bytes, created_at) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT DO NOTHING RETURNING id",
+        [
+            slug,
+            Visibility.PRIVATE.value,
+            settings.TEAM_QUOTA,
+            connection.ops.adapt_datetimefield_value(timezone.now()),
+        ],
+    )
+    if made:
+        detail = {"visibility": Visibility.PRIVATE.value, "quota_bytes": settings.TEAM_QUOTA}
+        audit.record(action=AuditAction.TEAM_CREATE, team=slug, target=slug, detail=detail)
+        return int(str(made[0][0]))
     return Team.objects.values_list("pk", flat=True).get(slug=slug, deleted_at=None)
 
 

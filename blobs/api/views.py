@@ -31,7 +31,15 @@ from oci.names import RepositoryName
 from oci.parameters import matches_etag, single
 from oci.ranges import parse_content_range, parse_range
 from oci.views import OCIView, empty, request_body
-from repositories.access import Access, authorise, find_readable, get_repository_id, push_into, repository_on_trial
+from repositories.access import (
+    Access,
+    authorise,
+    find_readable,
+    get_repository_id,
+    push_into,
+    repository_on_trial,
+    telling_refusals,
+)
 from repositories.contents import unlink_blob
 
 
@@ -88,10 +96,11 @@ class BlobUploadsView(OCIView):
             uploads.upload_blob(owner=owner, digest=digest, body=body)
             return blob_created(name, digest)
 
-        if digest is None:
-            return push_into(access, take)
-        with repository_on_trial(access) as repository_id:
-            return take(repository_id)
+        with telling_refusals(access, Action.PUSH):
+            if digest is None:
+                return push_into(access, take)
+            with repository_on_trial(access) as repository_id:
+                return take(repository_id)
 
 
 class BlobUploadView(OCIView):
@@ -117,13 +126,14 @@ class BlobUploadView(OCIView):
         if named is None:
             raise DigestInvalid({"reason": "the query parameter digest is missing"})
         digest = Digest.parse(named)
-        uploads.complete_upload(
-            owner=_owner(access),
-            session_id=session_id,
-            digest=digest,
-            content_range=parse_content_range(request.headers.get("Content-Range")),
-            body=request_body(request),
-        )
+        with telling_refusals(access, Action.PUSH):
+            uploads.complete_upload(
+                owner=_owner(access),
+                session_id=session_id,
+                digest=digest,
+                content_range=parse_content_range(request.headers.get("Content-Range")),
+                body=request_body(request),
+            )
         return blob_created(name, digest)
 
     def delete(self, request: Request, name: RepositoryName, session_id: UUID) -> HttpResponse:

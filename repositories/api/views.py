@@ -15,7 +15,14 @@ from oci.names import Reference, RepositoryName, TagName
 from oci.parameters import matches_etag, page_size, single
 from oci.views import OCIView, empty, request_body
 from registry_project.database import release_connection
-from repositories.access import authorise, authorise_catalog, authorise_entry, get_repository_id, push_into
+from repositories.access import (
+    authorise,
+    authorise_catalog,
+    authorise_entry,
+    get_repository_id,
+    push_into,
+    telling_refusals,
+)
 from repositories.api.responses import (
     ReferrersPage,
     manifest_content,
@@ -70,26 +77,28 @@ class ManifestView(OCIView):
         tags = [TagName.parse(tag) for tag in request.GET.getlist("tag")]
         release_connection()
         payload = request_body(request).read(MAX_SIZE)
-        pushed = push_into(
-            access,
-            lambda repository_id: put_manifest(
-                repository_id=repository_id,
-                principal=access.principal,
-                reference=reference,
-                tags=tags,
-                payload=payload,
-                content_type=request.headers.get("Content-Type", ""),
-            ),
-        )
+        with telling_refusals(access, Action.PUSH):
+            pushed = push_into(
+                access,
+                lambda repository_id: put_manifest(
+                    repository_id=repository_id,
+                    principal=access.principal,
+                    reference=reference,
+                    tags=tags,
+                    payload=payload,
+                    content_type=request.headers.get("Content-Type", ""),
+                ),
+            )
         return manifest_created(name, pushed, named_tags=bool(tags))
 
     def delete(self, request: Request, name: RepositoryName, reference: Reference) -> HttpResponse:
         access = authorise(caller_of(request), Action.DELETE, name)
         repository_id = get_repository_id(access)
-        if isinstance(reference, Digest):
-            delete_manifest(repository_id=repository_id, digest=reference, principal=access.principal)
-        else:
-            delete_tag(repository_id=repository_id, name=reference, principal=access.principal)
+        with telling_refusals(access, Action.DELETE):
+            if isinstance(reference, Digest):
+                delete_manifest(repository_id=repository_id, digest=reference, principal=access.principal)
+            else:
+                delete_tag(repository_id=repository_id, name=reference, principal=access.principal)
         return empty(202)
 
 

@@ -5,9 +5,11 @@ import json
 import pytest
 from django.db import OperationalError
 
+from blobs.usage import usage_of
 from events.audit import as_json
 from events.models import AuditEvent
-from tests.factories import NAME, Registry, digest_of
+from repositories.models import TagRule
+from tests.factories import NAME, Registry, digest_of, encode, image_manifest
 from tests.people import PASSWORD, make_access_token, make_robot
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,6 +37,37 @@ def test_a_missing_right_is_told(people, name, method, path, right):
     assert (event.target, event.team, event.address) == (right, "alice", "127.0.0.1")
 
 
+def test_what_a_rule_or_the_quota_refuses_is_told(people, team):
+    image = people["bob"].push_image("v1")
+    TagRule.objects.create(team=team, repositories="**", tags="v*", immutable=True, role="owner")
+    location = people["bob"].start_upload()
+    people["bob"].patch(location, b"more")
+    team.quota_bytes = usage_of(team.pk)
+    team.save()
+    before = len(told())
+    path, manifest = f"/v2/{NAME}/manifests", encode(image_manifest(annotations={"another": "one"}))
+    calls = [
+        ("alice", "PUT", f"{path}/v1", manifest, "push", "points to another manifest"),
+        ("bob", "PUT", f"{path}/v2", manifest, "push", "lets owner and above write"),
+        ("mallory", "DELETE", f"{path}/v1", b"", "delete", "lets owner and above delete"),
+        ("mallory", "DELETE", f"{path}/{image.digest}", b"", "delete", "lets owner and above delete"),
+        ("bob", "POST", f"/v2/{NAME}/blobs/uploads/", b"", "push", "0 bytes are free"),
+        ("bob", "PUT", f"{location}?digest={digest_of(b'more')}", b"", "push", "this needs 4 bytes"),
+    ]
+    for name, method, path, body, *_ in calls:
+        assert people[name].request(method, path, body).status == 403
+    rows = AuditEvent.objects.order_by("occurred_at", "id")[before:]
+    for (name, _, _, _, right, reason), row in zip(calls, rows, strict=True):
+        assert (row.actor, row.action, row.repository, row.outcome, row.target) == (
+            name,
+            "access",
+            NAME,
+            "refused",
+            right,
+        )
+        assert reason in row.detail["reason"]
+
+
 def test_a_challenge_is_no_refusal(people):
     assert people["anonymous"].get(f"/v2/{NAME}/tags/list").status == 401
     assert people["anonymous"].get("/v2/").status == 401
@@ -44,10 +77,12 @@ def test_a_challenge_is_no_refusal(people):
 def test_what_is_done_is_told_with_its_credential(people, team):
     _, secret = make_robot(team)
     token = make_access_token(team.memberships.get(user__username="alice").user)
+    people["admin"].push_blob(b"the first")
+    made = len(told())
     clients = [people["bob"], Registry().signed_in("alice", token), Registry().signed_in("alice+ci", secret)]
     for client in clients:
         client.push_blob(b"x")
-    pushed = [(actor, credential.rstrip("0123456789")) for actor, credential, *_ in told()]
+    pushed = [(actor, credential.rstrip("0123456789")) for actor, credential, *_ in told()[made:]]
     assert pushed == [("bob", "password"), ("alice", "access-token "), ("alice+ci", "robot-secret ")]
 
 

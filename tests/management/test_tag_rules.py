@@ -96,6 +96,7 @@ def test_the_audit_log_tells_who_did_what(everybody):
         ("bob", "manifest.push", "success"),
         ("bob", "blob.push", "success"),
         ("bob", "blob.push", "success"),
+        ("bob", "repository.create", "success"),
     ]
     assert events[1]["repository"] == NAME
     assert events[1]["credential"] == "password"
@@ -111,6 +112,6 @@ def test_pages_of_the_audit_log(everybody):
         page = send(everybody["alice"], "GET", path).json()
         seen += [event["id"] for event in page["results"]]
         path = page["next"] and page["next"].removeprefix("/api/v1/")
-    assert len(seen) == len(set(seen)) == 4
+    assert len(seen) == len(set(seen)) == 5
     for query in ("cursor=x", "since=yesterday", "actor__startswith=b", "limit=0"):
         assert send(everybody["alice"], "GET", f"audit?team=alice&{query}").status == 400
