@@ -11,6 +11,8 @@ from allauth.socialaccount.models import SocialAccount
 from accounts.models import Membership, Team, User
 from accounts.models.users import RESERVED_USERNAMES, USERNAME_MAX_LENGTH
 from accounts.rights import Role
+from events import audit
+from events.audit_actions import AuditAction
 from registry_project.database import retried, writing
 
 _MOST_NAMESAKES = 50
@@ -84,6 +86,7 @@ def _create(person: Person) -> User:
     user.set_unusable_password()
     user.save(force_insert=True)
     SocialAccount.objects.create(provider=person.provider, uid=person.uid, user=user)
+    audit.record(action=AuditAction.USER_CREATE, target=user.username, detail={"by": person.provider})
     return user
 
 
@@ -97,6 +100,7 @@ def _free_name(name: str) -> str:
 
 
 def _replace_groups(user: User, person: Person, rules: GroupRules) -> None:
+    before = {"administrator": user.is_superuser, "auditor": user.is_auditor}
     if rules.administrators:
         user.is_superuser = not person.groups.isdisjoint(rules.administrators)
     if rules.auditors:
@@ -104,15 +108,33 @@ def _replace_groups(user: User, person: Person, rules: GroupRules) -> None:
     if "@" in person.email and len(person.email) <= _EMAIL_MAX_LENGTH and person.email.isprintable():
         user.email = person.email
     user.save(update_fields=["is_superuser", "is_auditor", "email"])
-    roles = _roles(person.groups, rules)
-    wanted = {
-        team_id: roles[slug]
-        for slug, team_id in Team.objects.filter(slug__in=roles, deleted_at=None).values_list("slug", "id")
+    after = {"administrator": user.is_superuser, "auditor": user.is_auditor}
+    if after != before:
+        detail = {**after, "by": person.provider}
+        audit.record(action=AuditAction.USER_UPDATE, target=user.username, detail=detail)
+    _replace_memberships(user, person.provider, _roles(person.groups, rules))
+
+
+def _replace_memberships(user: User, provider: str, roles: Mapping[str, Role]) -> None:
+    held = {
+        membership.team_id: membership
+        for membership in Membership.objects.filter(user=user, provider=provider).select_related("team")
     }
-    held = Membership.objects.filter(user=user, provider=person.provider)
-    held.exclude(team_id__in=wanted).delete()
-    for team_id, role in wanted.items():
-        held.update_or_create(team_id=team_id, user=user, provider=person.provider, defaults={"role": role.value})
+    teams = Team.objects.filter(slug__in=roles, deleted_at=None)
+    wanted = {team.pk: team for team in teams}
+    for team_id, membership in held.items():
+        if team_id not in wanted:
+            membership.delete()
+            _record(AuditAction.MEMBER_REMOVE, user, membership.team, before=membership.role, by=provider)
+    for team_id, team in wanted.items():
+        role, before = roles[team.slug].value, held[team_id].role if team_id in held else None
+        if role != before:
+            Membership.objects.update_or_create(team=team, user=user, provider=provider, defaults={"role": role})
+            _record(AuditAction.MEMBER_PUT, user, team, role=role, before=before, by=provider)
+
+
+def _record(action: AuditAction, user: User, team: Team, **detail: str | None) -> None:
+    audit.record(action=action, team=team.slug, target=user.username, detail=detail)
 
 
 def _roles(groups: frozenset[str], rules: GroupRules) -> dict[str, Role]:

@@ -22,6 +22,8 @@ from django.utils import timezone
 from jwt.algorithms import ECAlgorithm
 
 from accounts.models import SigningKey
+from events import audit
+from events.audit_actions import AuditAction
 from registry_project.database import lock_table, retried, writing
 
 ALGORITHM = "ES256"
@@ -91,6 +93,7 @@ def rotate_keys(*, now: datetime, after: timedelta = timedelta(0)) -> str | None
         ends = begins + settings.LADING_AUTH.expiration + 2 * LEEWAY
         SigningKey.objects.filter(ends_at=None).exclude(pk=key.pk).update(ends_at=ends)
         SigningKey.objects.filter(ends_at__lt=now - LEEWAY).delete()
+        audit.record(action=AuditAction.KEY_ROTATE, target=key.kid, detail={"signs_from": begins.isoformat()})
         return key.kid
 
 
@@ -100,8 +103,11 @@ def revoke_keys(*, now: datetime) -> str:
     with writing():
         lock_table(SigningKey._meta.db_table)
         # Without its row a key is dead whatever the clocks of the servers say.
+        ended = list(SigningKey.objects.values_list("kid", flat=True))
         SigningKey.objects.all().delete()
-        return _create(now=now, signs_from=now).kid
+        kid = _create(now=now, signs_from=now).kid
+        audit.record(action=AuditAction.KEY_REVOKE, target=kid, detail={"ended": ended})
+        return kid
 
 
 def forget_keys() -> None:

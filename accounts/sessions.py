@@ -12,22 +12,30 @@ from accounts.rights import Kind
 from accounts.standing import Proof
 from events import audit
 from events.audit_actions import AuditAction
+from registry_project.context import name_principal
 from registry_project.database import writing
 
 _SIGNED_IN_AT = "signed_in_at"
 _BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
-def begin_session(request: HttpRequest, user: User) -> None:
-    """This will sign a browser in, by a session whose key is new."""
+def begin_session(request: HttpRequest, user: User, *, by: str = "session") -> None:
+    """This will sign a browser in, by a session whose key is new; `by` tells the audit log how."""
     request.session.flush()  # Django would keep the key for the same user
     login(request, user, backend=_BACKEND)
+    name_principal(user.username, by)
     with writing():
-        audit.record(action=AuditAction.SIGN_IN, target=user.username, detail={"by": "session"})
+        audit.record(action=AuditAction.SIGN_IN, target=user.username, detail={"by": by})
 
 
 def end_session(request: HttpRequest) -> None:
+    proof = find_session_proof(request)
+    user = User.objects.filter(pk=proof.user_id).first() if proof and proof.user_id else None
     logout(request)
+    if user is not None:
+        name_principal(user.username, Kind.SESSION)
+        with writing():
+            audit.record(action=AuditAction.SIGN_OUT, target=user.username)
 
 
 def stamp_session(request: HttpRequest | None, **_: Any) -> None:

@@ -34,6 +34,6 @@ def grant_token(*, caller: Caller, asked: Scopes, offline: bool, client_id: str,
     token = issue_token(proof=caller.proof, name=credential.name, scopes=scopes, now=now)
     refresh_token = None
     if offline and caller.proof is not None:
-        refresh_token = create_refresh_token(proof=caller.proof, client_id=client_id, now=now)
+        refresh_token = create_refresh_token(proof=caller.proof, name=credential.name, client_id=client_id, now=now)
     expires_in = int(settings.LADING_AUTH.expiration.total_seconds())
     return IssuedToken(token, scopes, now, expires_in, refresh_token or "")

@@ -37,8 +37,11 @@ class AuditAction(StrEnum):
     ROBOT_DISTRUST = "robot.distrust"
     TAG_RULE_CREATE = "tag-rule.create"
     TAG_RULE_DELETE = "tag-rule.delete"
+    KEY_ROTATE = "key.rotate"
+    KEY_REVOKE = "key.revoke"
     ACCESS = "access"
     SIGN_IN = "sign-in"
+    SIGN_OUT = "sign-out"
 
 
 def actions_under(prefix: str) -> list[AuditAction]:

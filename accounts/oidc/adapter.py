@@ -9,13 +9,13 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialApp, SocialLogin
 from django.conf import settings
-from django.contrib.auth import login as sign_in
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from requests.adapters import BaseAdapter
 
 from accounts.directories import Person, PersonRefused, admit
 from accounts.issuers import new_client
 from accounts.oidc.provider import app_of, find_provider, has_nonce
+from accounts.sessions import begin_session
 from events import audit
 from events.audit_actions import AuditAction
 from registry_project.config.auth import Oidc
@@ -24,7 +24,6 @@ from registry_project.egress import EgressError
 
 log = logging.getLogger("lading.accounts")
 
-_BACKEND = "django.contrib.auth.backends.ModelBackend"
 _FAILED = "The sign-in failed. Try again; if it fails again, the registry's log says why.\n"
 _MOST_GROUPS = 10_000
 
@@ -52,7 +51,9 @@ class Adapter(DefaultSocialAccountAdapter):
         """Decide everything here; allauth's own accounts and forms are never reached."""
         oidc = find_provider(sociallogin.account.provider)
         if oidc is None or not has_nonce(sociallogin):
-            log.warning("a sign-in by %s was refused: its nonce is wrong", sociallogin.account.provider)
+            provider = sociallogin.account.provider
+            log.warning("a sign-in by %s was refused: its nonce is wrong", provider)
+            audit.record_refusal(action=AuditAction.SIGN_IN, target=sociallogin.account.uid, detail={"by": provider})
             raise ImmediateHttpResponse(refusal())
         try:
             user = admit(person=_person(oidc, sociallogin), rules=oidc)
@@ -60,7 +61,7 @@ class Adapter(DefaultSocialAccountAdapter):
             log.warning("a sign-in by %s was refused: %s", oidc.name, error)
             audit.record_refusal(action=AuditAction.SIGN_IN, target=error.username, detail={"by": oidc.name})
             raise ImmediateHttpResponse(refusal()) from error
-        sign_in(request, user, backend=_BACKEND)
+        begin_session(request, user, by=oidc.name)
         raise ImmediateHttpResponse(HttpResponseRedirect(sociallogin.state.get("next") or settings.HTTP_PREFIX))
 
     def on_authentication_error(

@@ -4,7 +4,11 @@ import json
 
 import pytest
 from django.db import OperationalError
+from django.db.models import QuerySet
+from django.test import Client
+from django.utils import timezone
 
+from accounts.keys import revoke_keys, rotate_keys
 from blobs.usage import usage_of
 from events.audit import as_json
 from events.models import AuditEvent
@@ -128,3 +132,44 @@ def test_no_secret_reaches_the_log(people, team):
     assert text.count("blob.push") == 3
     for secret in (PASSWORD, token, robot_secret, "wr0ngPassw0rd"):
         assert secret not in text
+
+
+def signed(outcome="success"):
+    rows = AuditEvent.objects.filter(action__startswith="sign-", outcome=outcome).order_by("occurred_at")
+    return [(row.actor, row.action, row.target, row.detail) for row in rows]
+
+
+def test_what_lasts_is_a_sign_in_and_a_bearer_token_is_none(people):
+    assert people["bob"].get("/auth/token").status == 200
+    assert signed() == []
+    assert people["bob"].get("/auth/token?offline_token=true&client_id=docker").status == 200
+    assert signed() == [("bob", "sign-in", "bob", {"by": "refresh token", "client_id": "docker"})]
+
+
+def test_the_end_of_a_session_is_told(people):
+    browser = Client()
+    fields = {"username": "bob", "password": PASSWORD}
+    answer = browser.post("/api/v1/session", json.dumps(fields), content_type="application/json")
+    token = answer.json()["csrf_token"]
+    assert browser.delete("/api/v1/session", headers={"X-CSRFToken": token}).status_code == 204
+    assert [row[:3] for row in signed()] == [("bob", "sign-in", "bob"), ("bob", "sign-out", "bob")]
+
+
+def test_new_keys_are_told(db):
+    first = rotate_keys(now=timezone.now())
+    second = revoke_keys(now=timezone.now())
+    rows = AuditEvent.objects.order_by("occurred_at")
+    assert [(row.action, row.target) for row in rows] == [("key.rotate", first), ("key.revoke", second)]
+    assert rows[1].detail == {"ended": [first]}
+
+
+def test_a_refresh_token_works_while_the_database_takes_no_writes(people, monkeypatch):
+    text = people["bob"].get("/auth/token?offline_token=true").json()["refresh_token"]
+
+    def refuse(*_arguments, **_more):
+        raise OperationalError("disk full")
+
+    monkeypatch.setattr(QuerySet, "update", refuse)
+    form = f"grant_type=refresh_token&refresh_token={text}".encode()
+    answer = Registry().post("/auth/token", form, Content_Type="application/x-www-form-urlencoded")
+    assert answer.status == 200

@@ -130,7 +130,7 @@ def test_who_is_disabled_stays_so(sign_in):
     assert sign_in(browser).status_code == 401
     assert user_of(browser) is None
     assert not User.objects.get().is_active
-    event = AuditEvent.objects.get()
+    event = AuditEvent.objects.get(outcome="refused")
     assert (event.action, event.target, event.outcome, event.detail) == (
         "sign-in",
         "dora.diaz",
@@ -337,3 +337,23 @@ def test_the_cookie_opens_nothing_of_the_protocol(sign_in, provider):
 )
 def test_user_names(wish, name):
     assert normalise_username(wish) == name
+
+
+def test_accounts_roles_and_sessions_are_told(sign_in, provider):
+    make_team()
+    sign_in()
+    provider.person["groups"] = ["leads", "admins"]
+    sign_in()
+    sign_in()
+    provider.person["groups"] = []
+    sign_in()
+    rows = AuditEvent.objects.order_by("occurred_at", "id")
+    assert [(row.action, row.team, row.target, row.detail) for row in rows if row.action != "sign-in"] == [
+        ("user.create", "", "dora.diaz", {"by": "acme"}),
+        ("member.put", "alice", "dora.diaz", {"role": "developer", "before": None, "by": "acme"}),
+        ("user.update", "", "dora.diaz", {"administrator": True, "auditor": False, "by": "acme"}),
+        ("member.put", "alice", "dora.diaz", {"role": "maintainer", "before": "developer", "by": "acme"}),
+        ("user.update", "", "dora.diaz", {"administrator": False, "auditor": False, "by": "acme"}),
+        ("member.remove", "alice", "dora.diaz", {"before": "maintainer", "by": "acme"}),
+    ]
+    assert [row.detail for row in rows if row.action == "sign-in"] == [{"by": "acme"}] * 4
