@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Robot, RobotSecret, TrustedIdentity, User
 from accounts.rights import (
+    INSTANCE,
     NOBODY,
     RULES,
     AccountTarget,
@@ -61,6 +62,7 @@ def explain(question: Question, *, asker: Credential) -> Explanation:
     """
     target = _target(question)
     own = question.principal == asker.name
+    _check_may_know(question.principal, asker)
     credential = replace(asker, scopes=None) if own else _find_credential(question.principal)
     if credential is None:
         return Explanation(
@@ -70,6 +72,15 @@ def explain(question: Question, *, asker: Credential) -> Explanation:
     if own and not decision.visible:
         return Explanation(question, False, "it does not exist, or you may not see it", None)
     return Explanation(question, decision.allowed, decision.reason, _role(credential, target))
+
+
+def _check_may_know(principal: str, asker: Credential) -> None:
+    """Raises NotFound for robots of teams whose robots the asker may not see, whether they exist or not."""
+    team, plus, _ = principal.partition("+")
+    if not plus or principal == asker.name or decide(asker, Action.READ_INSTANCE, INSTANCE).allowed:
+        return
+    if not decide(asker, Action.READ_ROBOTS, TeamTarget(team)).allowed:
+        raise NotFound(f"There is no robot {principal}.")
 
 
 def _target(question: Question) -> Target:

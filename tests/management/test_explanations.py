@@ -157,3 +157,11 @@ def test_the_table_of_roles(everybody):
     }
     assert rows["quota.set"]["role"] is None
     assert Team.objects.count() == 1
+
+
+def test_robots_of_other_teams_are_not_told_apart_from_none(everybody):
+    make_team("other", charlie="owner")
+    query = "access/explain?action=pull&repository=other/app&principal=alice%2B"
+    answers = {name: send(everybody["charlie"], "GET", query + name).status for name in ("builder", "nobody")}
+    assert answers == {"builder": 404, "nobody": 404}
+    assert send(everybody["admin"], "GET", query + "builder").status == 200
