@@ -6,7 +6,7 @@ Nothing of it is cached: a right that was taken away is gone at the next request
 import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import cast
 
 from django.db import connection
@@ -21,6 +21,7 @@ from registry_project.database import fetch_all
 _REPOSITORIES = "repositories_repository"
 _ACTIVE, _ADMINISTRATOR, _AUDITOR = 1, 2, 4
 _FINGERPRINT_LENGTH = 32
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,8 @@ def fingerprint(stored: str) -> str:
 def _holder(proof: Proof) -> Iterator[Part]:
     now = _moment(timezone.now())
     if proof.user_id is not None:
-        yield _USER, [_moment(proof.issued_at or timezone.now()), proof.user_id]
+        # Without a moment of its own it was proved just now, whatever the clock of the server that revoked says.
+        yield _USER, [_moment(proof.issued_at or _NEVER), proof.user_id]
         yield _MEMBERSHIPS, [proof.user_id]
         yield _USER_GRANTS, [proof.user_id]
         if proof.kind is Kind.ACCESS_TOKEN:

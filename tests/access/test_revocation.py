@@ -1,5 +1,7 @@
 """What was taken away is gone at the next request, with whatever token it comes."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.hashers import make_password
 from django.utils import timezone
@@ -239,3 +241,8 @@ def test_rights_that_are_added_need_a_new_token_only_where_they_widen_the_scopes
     Membership.objects.filter(user__username="rita").update(role="developer")
     assert rita.post(f"/v2/{NAME}/blobs/uploads/").status == 401
     assert ask(people["rita"], PUSH).json()["scope"] == PUSH
+
+
+def test_a_password_is_good_where_the_clock_is_behind_the_one_that_changed_it(people):
+    User.objects.filter(username="bob").update(revoked_before=timezone.now() + timedelta(seconds=30))
+    assert people["bob"].get("/v2/").status == 200
