@@ -11,9 +11,11 @@ from blobs.errors import QuotaExceeded
 from blobs.models import TeamBlob, TeamUsage, UsageDelta
 from registry_project.database import fetch_all, retried, writing
 
-# Only near the quota do pushes of a team wait for each other: within a tenth of it, or a gibibyte where that is more.
+# Only near the quota do pushes of a team wait for each other: within a tenth of it, or a gibibyte where that is more,
+# and where so many at once, each as large, could pass it together before one of them comes near.
 _NEAR = 10
 _LEAST_NEAR = 2**30
+_AT_ONCE = 100
 
 _USAGE = (
     "SELECT COALESCE((SELECT size FROM blobs_teamusage WHERE team_id = %s), 0)"
@@ -50,7 +52,8 @@ def hold_room(*, team_id: int, team: str, quota_bytes: int, size: int) -> None:
     Belongs behind the row that adds them and before reviews, by the lock order.
     """
     used = usage_of(team_id)
-    if used > quota_bytes - max(quota_bytes // _NEAR, _LEAST_NEAR) and used <= quota_bytes:
+    near = max(quota_bytes // _NEAR, _LEAST_NEAR, size * _AT_ONCE)
+    if quota_bytes - near < used <= quota_bytes:
         # Each of two pushes may fit alone and not together: near the quota they see each other's rows.
         _lock_usage(team_id)
         used = usage_of(team_id)

@@ -1,14 +1,17 @@
 """Many pushes of one team at once: the figure is exact, the quota holds, and nobody waits for a counter."""
 
+from threading import Barrier
+
 from accounts.models import Team
 from blobs.errors import QuotaExceeded
-from blobs.models import TeamBlob
-from blobs.usage import recount, roll_up_usage, usage_of
+from blobs.models import TeamBlob, UsageDelta
+from blobs.usage import hold_room, recount, roll_up_usage, usage_of
 from oci.digests import Digest
 from oci.names import TagName
+from registry_project.database import writing
 from repositories.models import Tag, TagRule
 from repositories.tag_rules import TagImmutable
-from tests.concurrency.meeting import crowded
+from tests.concurrency.meeting import PATIENCE_SECONDS, at_once, crowded
 
 PUSHES, ROUNDS = 25, 20
 
@@ -45,3 +48,19 @@ def test_of_many_different_pushes_of_an_immutable_tag_one_wins(house):
     (winner,) = [outcome for outcome in outcomes if isinstance(outcome, Digest)]
     assert sum(isinstance(outcome, TagImmutable) for outcome in outcomes) == 63, outcomes
     assert Tag.objects.get(name="v1").manifest.digest == str(winner)
+
+
+def test_two_large_pushes_that_are_far_from_the_quota_do_not_pass_it_together(house):
+    team = Team.objects.get(slug="alice")
+    size, quota_bytes = 60 * 2**30, 100 * 2**30
+    both_added = Barrier(2)
+
+    def push():
+        with writing():
+            UsageDelta.objects.create(team=team, size=size)
+            both_added.wait(PATIENCE_SECONDS)
+            hold_room(team_id=team.pk, team="alice", quota_bytes=quota_bytes, size=size)
+
+    outcomes = at_once([push, push])
+    assert {type(outcome) for outcome in outcomes} == {type(None), QuotaExceeded}
+    assert usage_of(team.pk) < quota_bytes
