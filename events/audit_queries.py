@@ -3,11 +3,13 @@
 import base64
 import binascii
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from itertools import product
+from operator import or_
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -39,7 +41,7 @@ class AuditPage:
 
 def search(
     *,
-    teams: Collection[str] | None = None,
+    teams: Collection[str] | Mapping[str, datetime] | None = None,
     actor: str = "",
     action: str = "",
     repository: str = "",
@@ -50,7 +52,8 @@ def search(
 ) -> AuditPage:
     """One page, in one statement. Filters match exactly; an `action` that ends in a dot stands for all under it.
 
-    `teams` None is every team and the instance, an empty collection nobody. `since` is the first moment that counts,
+    `teams` None is every team and the instance, an empty collection nobody; a mapping says from when on each team
+    counts, because a name may have been another team's before. `since` is the first moment that counts,
     `until` the first that does not. Raises CursorInvalid.
     """
     after = _parse_cursor(cursor) if cursor else None
@@ -115,7 +118,13 @@ def _actions(action: str) -> list[str] | None:
 
 
 def _any_team(teams: Collection[str] | None) -> Q:
+    if isinstance(teams, Mapping):
+        return reduce(or_, (_team(slug, teams) for slug in sorted(teams)))
     return Q() if teams is None else Q(team__in=sorted(set(teams)))
+
+
+def _team(slug: str, teams: Collection[str] | None) -> Q:
+    return Q(team=slug, occurred_at__gte=teams[slug]) if isinstance(teams, Mapping) else Q(team=slug)
 
 
 def _any_action(actions: Collection[str] | None) -> Q:
@@ -129,7 +138,7 @@ def _branches(teams: Collection[str] | None, actions: Collection[str] | None, *,
     if narrow or len(team_set) * len(action_set) > _MOST_BRANCHES:
         return [_any_team(teams) & _any_action(actions)]
     return [
-        (Q() if team is None else Q(team=team)) & (Q() if action is None else Q(action=action))
+        (Q() if team is None else _team(team, teams)) & (Q() if action is None else Q(action=action))
         for team, action in product(team_set, action_set)
     ]
 

@@ -1,6 +1,7 @@
 """The audit log in the management API."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from urllib.parse import urlencode
 
 from drf_spectacular.utils import extend_schema
@@ -10,7 +11,9 @@ from rest_framework.response import Response
 
 from accounts.access import check, who_asks
 from accounts.callers import caller_of
+from accounts.models import Team
 from accounts.rights import INSTANCE, Action, Credential, TeamTarget, decide
+from accounts.teams import get_team
 from events.audit_actions import AuditAction
 from events.audit_queries import CursorInvalid, search
 from events.models import AuditEvent
@@ -70,18 +73,21 @@ class AuditView(ManagementView):
         return Response({"results": rows, "next": _next(request, page.next_cursor)})
 
 
-def _teams(credential: Credential, team: str | None) -> Collection[str] | None:
-    """Whose events the caller may read, of one team or of all; None is everything. Raises NotFound and Forbidden."""
+def _teams(credential: Credential, team: str | None) -> Collection[str] | Mapping[str, datetime] | None:
+    """Whose events the caller may read, of one team or of all; None is everything. Raises NotFound and Forbidden.
+
+    A team begins with itself: what was told of an earlier one of its name is for those who may read everything.
+    """
     if decide(credential, Action.READ_INSTANCE, INSTANCE).allowed:
         return [team] if team else None
     if team:
         check(credential, Action.READ_TEAM_AUDIT, TeamTarget(team))
-        return [team]
+        return {team: get_team(team).created_at}
     own = {grant.team for grant in credential.grants}
     readable = [slug for slug in sorted(own) if decide(credential, Action.READ_TEAM_AUDIT, TeamTarget(slug)).allowed]
     if not readable:
         raise Forbidden("You maintain no team, so there is no audit log that you may read.")
-    return readable
+    return dict(Team.objects.filter(slug__in=readable, deleted_at=None).values_list("slug", "created_at"))
 
 
 def _next(request: Request, cursor: str | None) -> str | None:

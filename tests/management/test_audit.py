@@ -112,3 +112,19 @@ def test_beginning_a_session_is_told(registry, people):
         registry.post(f"{API}/session", body % password.encode(), Content_Type="application/json")
     outcomes = AuditEvent.objects.filter(action="sign-in").order_by("occurred_at").values_list("target", "outcome")
     assert list(outcomes) == [("bob", "success"), ("bob", "refused")]
+
+
+def test_a_team_reads_nothing_of_an_earlier_one_of_its_name(people):
+    for owner in ("alice", "charlie"):
+        assert send(people["admin"], "POST", "teams", name="new").status == 201
+        assert send(people["admin"], "PUT", f"teams/new/members/{owner}", role="owner").status == 200
+        if owner == "alice":
+            assert send(people["admin"], "DELETE", "teams/new").status == 204
+    for query in ("audit?team=new", "audit"):
+        events = send(people["charlie"], "GET", query).json()["results"]
+        assert [(event["action"], event["target"]) for event in events] == [
+            ("member.put", "charlie"),
+            ("team.create", "new"),
+        ]
+    everything = send(people["admin"], "GET", "audit?team=new").json()["results"]
+    assert len(everything) == 5
