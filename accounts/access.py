@@ -66,7 +66,7 @@ def authorise_user(caller: Caller, own: Action | None, other: Action, username: 
     credential = who_asks(caller)
     if decide(credential, other, INSTANCE).allowed:
         return get_user(username), credential
-    if own is not None:
+    if own is not None and credential.name == username:
         check(credential, own, AccountTarget(username))
     elif credential.name == username or decide(credential, Action.READ_USERS, INSTANCE).allowed:
         check(credential, other, INSTANCE)

@@ -293,6 +293,8 @@ def _holds(credential: Credential, action: Action, target: Target) -> tuple[bool
     if isinstance(target, TeamTarget):
         if rule.place is not Place.TEAM:
             raise ValueError(f"{action} is no action on teams")
+        if credential.limit and credential.limit.patterns:
+            return False, "the access token is limited to repositories"
         return _holds_by_role(credential, rule, role_in_team(credential, target.name), f"team {target.name}")
     if isinstance(target, AccountTarget):
         if rule.place is not Place.ACCOUNT:
@@ -328,7 +330,7 @@ def _holds_by_role(credential: Credential, rule: Rule, role: Role | None, where:
         return True, "everyone in the password file may do everything"
     if _is_administrator(credential):
         return True, f"{credential.name} is an administrator"
-    if credential.auditor and rule.reads and (credential.limit is None or not credential.limit.patterns):
+    if credential.auditor and rule.reads:
         return True, f"{credential.name} is an auditor, who may read everything"
     if rule.role is None:
         return False, f"only administrators may do this; {_called(credential)} is none"

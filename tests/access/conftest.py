@@ -16,6 +16,20 @@ def _accounts(settings):
     keys.forget_keys()
 
 
+_MATRIX = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def record_matrix(pytestconfig):
+    """Take a line about the size of a matrix of rights, for the end of the run."""
+    return pytestconfig.stash.setdefault(_MATRIX, []).append
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for line in config.stash.get(_MATRIX, []):
+        terminalreporter.write_line(f"rights: {line}")
+
+
 @pytest.fixture
 def team(transactional_db):
     """Team alice: alice owns it, mallory maintains it, bob develops, rita reads; charlie is an outsider."""
