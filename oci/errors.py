@@ -10,7 +10,10 @@ Detail = Mapping[str, object] | list[object] | str | None
 
 
 class OCIError(Exception):
-    """A condition that the client is told about as OCI JSON."""
+    """A condition that the client is told about as OCI JSON.
+
+    A `reason` in the detail stands in the message too, which is all that most clients show.
+    """
 
     code: ClassVar[str] = "UNKNOWN"
     status: ClassVar[int] = 500
@@ -22,7 +25,9 @@ class OCIError(Exception):
         self.headers = dict(headers or {})
 
     def as_json(self) -> dict[str, object]:
-        return {"code": self.code, "message": self.message, "detail": self.detail}
+        reason = self.detail.get("reason") if isinstance(self.detail, Mapping) else None
+        message = f"{self.message}: {reason}" if reason else self.message
+        return {"code": self.code, "message": message, "detail": self.detail}
 
 
 class BlobUnknown(OCIError):
@@ -105,13 +110,7 @@ class Unauthorized(OCIError):
 
 
 class Denied(OCIError):
-    """A `reason` in the detail stands in the message too, which is all that most clients show."""
-
     code, status, message = "DENIED", 403, "requested access to the resource is denied"
-
-    def as_json(self) -> dict[str, object]:
-        reason = self.detail.get("reason") if isinstance(self.detail, Mapping) else None
-        return {**super().as_json(), "message": f"{self.message}: {reason}" if reason else self.message}
 
 
 class TooManyRequests(OCIError):
