@@ -10,5 +10,16 @@ def main() -> None:
     if sys.argv[1:2] == ["serve"] and len(sys.argv) > 2 and not sys.argv[2].startswith("-"):
         os.environ["REGISTRY_CONFIGURATION_PATH"] = sys.argv[2]
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError, connection
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except OperationalError as error:
+        if connection.connection is not None:
+            raise
+        # Mostly a command that was started in another folder, or without the server's variables.
+        place = connection.settings_dict["NAME"]
+        sys.exit(
+            f"lading: the database {place} cannot be reached: {error}\n"
+            "Commands read the server's configuration: run them in its folder, with its variables."
+        )
