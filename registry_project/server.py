@@ -74,7 +74,7 @@ def _first_administrator(admin: Admin, announce: Callable[[str], object]) -> Non
         # Printed and not logged: logs are kept, and may be sent on by mail.
         announce(
             f"The first administrator is {made.username}, with the password\n  {made.password}\n"
-            "which is shown only now. Change it by `lading set-password`."
+            f"which is shown only now. Change it by `lading set-password {made.username}`."
         )
     else:
         log.info("the first administrator is %s, with the password of the configuration", made.username)
@@ -145,8 +145,10 @@ def _greeting(config: Configuration) -> str:
     host = f"[{listen.host}]" if ":" in listen.host else listen.host or "localhost"
     address = f"{host}:{listen.port}"
     database = settings.DATABASES["default"]["ENGINE"].rpartition(".")[2]
+    login = "" if settings.AUTH_KIND == "none" else f"  login: docker login {address}\n"
     return (
         f"Lading listens on {scheme}://{address}{config.http.prefix}\n"
+        f"{login}"
         f"  push:  docker tag my-image {address}/my-team/my-image && docker push {address}/my-team/my-image\n"
         f"  data:  {config.storage.place} ({database})\n"
         "  stop:  Ctrl-C"
