@@ -1,5 +1,6 @@
 """The registry's API as the tests use it themselves, to check what a client left behind."""
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -27,22 +28,36 @@ class Answer:
         return json.loads(self.body)
 
 
-class Registry:
-    """A registry at `host` ("127.0.0.1:5000"), spoken to over plain HTTP."""
+def basic(username: str, password: str) -> str:
+    return base64.b64encode(f"{username}:{password}".encode()).decode()
 
-    def __init__(self, host: str) -> None:
+
+class Registry:
+    """A registry at `host` ("127.0.0.1:5000"), spoken to over plain HTTP, as a user where one is named."""
+
+    def __init__(self, host: str, username: str = "", password: str = "") -> None:
         self.host = host
+        self.credentials = {"Authorization": f"Basic {basic(username, password)}"} if username else {}
 
     def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
         """This will send one request. `path` may be an absolute address, as a Location may be."""
         connection = HTTPConnection(self.host, timeout=TIMEOUT_SECONDS)
         try:
-            connection.request(method, path.removeprefix(f"http://{self.host}"), body, dict(headers or {}))
+            connection.request(
+                method, path.removeprefix(f"http://{self.host}"), body, self.credentials | {**(headers or {})}
+            )
             response = connection.getresponse()
             names = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, names, response.read())
         finally:
             connection.close()
+
+    def manage(self, method: str, path: str, **fields: Any) -> Any:
+        """This will do one thing by the management API, which must allow it, and return its answer."""
+        headers = {"Content-Type": "application/json"} if fields else {}
+        answer = self.request(method, f"/api/v1/{path}", json.dumps(fields) if fields else None, headers)
+        assert answer.status < 300, f"{method} {path} answered {answer.status} {answer.body!r}"
+        return answer.json() if answer.body else None
 
     def manifest(self, repository: str, reference: str) -> Answer:
         return self.request("GET", f"/v2/{repository}/manifests/{reference}", headers=ACCEPT)
@@ -60,7 +75,7 @@ class Registry:
         """This will read a blob to its end and return its size and the digest of what came."""
         connection = HTTPConnection(self.host, timeout=TIMEOUT_SECONDS)
         try:
-            connection.request("GET", f"/v2/{repository}/blobs/{digest}")
+            connection.request("GET", f"/v2/{repository}/blobs/{digest}", headers=self.credentials)
             response = connection.getresponse()
             assert response.status == 200, f"GET of blob {digest} answered {response.status}"
             size, content = 0, hashlib.sha256()

@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,14 +28,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.clients)
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[LiveServer]:
-    with live_server(database=default_database()) as running:
+@contextmanager
+def watched_server(**environ: str) -> Iterator[LiveServer]:
+    """This will run a server until the block ends, which must not have failed at any request."""
+    with live_server(database=default_database(), environ=environ) as running:
         yield running
         # Clients try again after such answers, so that the tests alone might not see them.
         lines = [line for line in running.log().splitlines() if PROBE not in line]
         failures = [line for line in lines if SERVER_ERROR.search(line)]
         assert not failures, "\n".join(failures[:20])
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[LiveServer]:
+    with watched_server() as running:
+        yield running
 
 
 @pytest.fixture

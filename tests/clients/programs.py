@@ -34,6 +34,14 @@ def private_environment(home: Path) -> dict[str, str]:
     }
 
 
+def podman_storage(folder: Path, program: str = "podman") -> tuple[str, ...]:
+    """This will keep podman or buildah to a folder, and to what needs nothing of the kernel."""
+    options = (f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=vfs")
+    if program == "buildah":
+        return options
+    return (*options, f"--tmpdir={folder}/tmp", "--events-backend=none", "--cgroup-manager=cgroupfs")
+
+
 @dataclass(frozen=True)
 class Client:
     """One program with the arguments that every call of it begins with."""
@@ -44,28 +52,31 @@ class Client:
     """where it runs; relative paths of files are below it"""
     arguments: tuple[str, ...] = ()
 
-    def __call__(self, *arguments: object, timeout: float = CLIENT_SECONDS) -> str:
-        """This will run the program and return what it wrote to standard output; it must succeed."""
-        return self.output(*arguments, timeout=timeout).decode(errors="replace")
+    def __call__(self, *arguments: object, given: str = "", timeout: float = CLIENT_SECONDS) -> str:
+        """This will run the program and return what it wrote to standard output; it must succeed.
 
-    def output(self, *arguments: object, timeout: float = CLIENT_SECONDS) -> bytes:
+        `given` is what it reads from standard input.
+        """
+        return self.output(*arguments, given=given, timeout=timeout).decode(errors="replace")
+
+    def output(self, *arguments: object, given: str = "", timeout: float = CLIENT_SECONDS) -> bytes:
         """This will do as a call does, for programs that write something else than text."""
-        result = self._run(arguments, timeout)
+        result = self._run(arguments, given, timeout)
         assert result.returncode == 0, describe(result)
         return result.stdout
 
-    def fails(self, *arguments: object, timeout: float = CLIENT_SECONDS) -> str:
+    def fails(self, *arguments: object, given: str = "", timeout: float = CLIENT_SECONDS) -> str:
         """This will run the program and return all that it wrote; it must not succeed."""
-        result = self._run(arguments, timeout)
+        result = self._run(arguments, given, timeout)
         assert result.returncode != 0, describe(result)
         return (result.stdout + result.stderr).decode(errors="replace")
 
-    def _run(self, arguments: tuple[object, ...], timeout: float) -> "subprocess.CompletedProcess[bytes]":
+    def _run(self, arguments: tuple[object, ...], given: str, timeout: float) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(
             [self.program, *self.arguments, *map(str, arguments)],
             cwd=self.folder,
             env=dict(self.environ),
-            stdin=subprocess.DEVNULL,
+            input=given.encode(),
             capture_output=True,
             timeout=timeout,
             check=False,

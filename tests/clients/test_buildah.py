@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.programs import podman_storage
+
 
 @pytest.fixture
 def buildah(client, scratch):
-    folder = scratch / "buildah"
-    buildah = client("buildah", f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=vfs")
+    buildah = client("buildah", *podman_storage(scratch / "buildah", "buildah"))
     yield buildah
     buildah("rm", "--all")
     buildah("rmi", "--all", "--force")

@@ -2,19 +2,12 @@ import json
 
 import pytest
 
+from tests.clients.programs import podman_storage
+
 
 @pytest.fixture
 def podman(client, scratch):
-    folder = scratch / "podman"
-    podman = client(
-        "podman",
-        f"--root={folder}/root",
-        f"--runroot={folder}/run",
-        f"--tmpdir={folder}/tmp",
-        "--storage-driver=vfs",
-        "--events-backend=none",
-        "--cgroup-manager=cgroupfs",
-    )
+    podman = client("podman", *podman_storage(scratch / "podman"))
     yield podman
     podman("image", "rm", "--all", "--force")
 
