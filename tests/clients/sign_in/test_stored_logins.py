@@ -59,6 +59,18 @@ def test_signing_out_everywhere_ends_it(docker, dora, image):
     docker.push(image, f"{team}/app")
 
 
+@pytest.mark.parametrize("name", ["podman", "skopeo", "buildah", "crane", "oras", "helm"])
+def test_others_go_by_dockers_identity_token(name, docker, new_tool, dora, host, image, registry):
+    _, username, team = dora
+    tool = new_tool(name, host)  # a new client begins with an empty file
+    docker.login(username, PASSWORD)
+    assert "identitytoken" in stored(tool)
+    tool.push(image, f"{team}/app")
+    tool.pull(f"{team}/app")
+    repository, tag = tool.pushed(f"{team}/app")
+    assert registry.tags(repository) == [tag]
+
+
 def test_docker_logout_forgets_it(docker, dora):
     docker.login(dora[1], PASSWORD)
     docker.logout()
