@@ -10,7 +10,7 @@ PYTEST = $(PYTHON_BIN)/python -m pytest $(PYTEST_ARGS)
 WITH_SERVICES = $(PYTHON_BIN)/python -m tests.services
 # These run again on SQLite, which takes its own way through locks and transactions. tests/live chooses the
 # database of each server that it starts, and so covers both in one run.
-SQLITE_TESTS = $(wildcard tests/api tests/events)
+SQLITE_TESTS = $(wildcard tests/api tests/collection tests/events)
 
 FAST = not clients and not stores and not faults
 

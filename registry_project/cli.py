@@ -7,8 +7,10 @@ import sys
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry_project.settings")
     # The settings are read before the command's arguments are, so `serve config.yml` is told to them here.
-    if sys.argv[1:2] == ["serve"] and len(sys.argv) > 2 and not sys.argv[2].startswith("-"):
-        os.environ["REGISTRY_CONFIGURATION_PATH"] = sys.argv[2]
+    words = [word for word in sys.argv[2:] if not word.startswith("-") and not word.isdigit()]
+    # Distribution's options stand before the file: `registry garbage-collect -m config.yml`.
+    if words and (sys.argv[1] == "garbage-collect" or (sys.argv[1] == "serve" and sys.argv[2] == words[0])):
+        os.environ["REGISTRY_CONFIGURATION_PATH"] = words[0]
     from django.core.management import execute_from_command_line
     from django.db import OperationalError, connection
 

@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import BigIntegerField, Func, Model
+from django.utils import timezone
 from psycopg_pool import PoolTimeout
 
 Parameters = ParamSpec("Parameters")
@@ -147,6 +149,13 @@ def drop_broken_connections() -> None:
         connection.pool.drain()  # type: ignore[attr-defined]
 
 
+def limit_transaction(*, lock_seconds: float, statement_seconds: float) -> None:
+    """Let the statements of this transaction, COMMIT included, give up instead of waiting for others for long."""
+    if is_postgresql():
+        limits = [f"{round(seconds * 1000)}ms" for seconds in (lock_seconds, statement_seconds)]
+        fetch_all("SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)", limits)
+
+
 def lift_time_limit() -> None:
     """Let statements of this thread's connection take as long as they need, as migrations do."""
     if is_postgresql():
@@ -190,6 +199,22 @@ def fetch_all(sql: str, parameters: Collection[Any]) -> list[tuple[object, ...]]
     with connection.cursor() as cursor:
         cursor.execute(sql, tuple(parameters))
         return list(cursor.fetchall())
+
+
+def execute(sql: str, parameters: Collection[Any]) -> int:
+    """Run a statement that answers with no rows; how many it has changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, tuple(parameters))
+        return int(cursor.rowcount)
+
+
+def database_now() -> datetime:
+    """The database's clock, where hosts with clocks of their own have to agree on what is over."""
+    if not is_postgresql():
+        return timezone.now()
+    (now,) = fetch_all("SELECT clock_timestamp()", [])[0]
+    assert isinstance(now, datetime)
+    return now
 
 
 class CurrentTransaction(Func):

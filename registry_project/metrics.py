@@ -92,6 +92,18 @@ background_success = Gauge(
 background_failures = Counter(
     "lading_background_failures", "Rounds of background tasks that failed.", ["task"], registry=REGISTRY
 )
+collection_targets = Counter(
+    "lading_collection_targets",
+    "Targets that garbage collection has reviewed, by what came of it.",
+    ["kind", "outcome"],
+    registry=REGISTRY,
+)
+collection_bytes = Counter(
+    "lading_collection_bytes",
+    "Bytes of what garbage collection has removed: blobs as they are stored, manifests as they were pushed.",
+    ["kind"],
+    registry=REGISTRY,
+)
 notification_events = Counter(
     "registry_notifications_events",
     "Events for an endpoint: how many there were, and how the attempts to deliver them ended.",
@@ -229,6 +241,13 @@ def background_round(task: str, *, seconds: float, succeeded: bool) -> None:
         background_success.labels(task).set(time())
     else:
         background_failures.labels(task).inc()
+
+
+def targets_reviewed(kind: str, *, collected: int, kept: int, postponed: int, size: int) -> None:
+    """This will count what came of a batch of reviews; `size` is the bytes of what was collected."""
+    for outcome, count in (("collected", collected), ("kept", kept), ("postponed", postponed)):
+        collection_targets.labels(kind, outcome).inc(count)
+    collection_bytes.labels(kind).inc(size)
 
 
 def events_queued(counts: Mapping[str, int]) -> None:

@@ -9,8 +9,10 @@ from accounts.tasks import purge_failed_sign_ins, purge_old_refresh_tokens, rota
 from blobs.tasks import drain_deletions, purge_uploads, roll_up
 from events.receivers import receivers
 from events.tasks import deliver_notifications, keep_audit_log
+from registry_gc.collection.tasks import collect, sweep
 from registry_project.tasks import clear_sessions
 
+_SWEEP_INTERVAL = timedelta(minutes=1)
 _ROLL_UP_INTERVAL = timedelta(seconds=30)
 _NOTIFICATIONS_INTERVAL = timedelta(seconds=1)
 _SIGN_IN_PURGE_INTERVAL = timedelta(minutes=1)
@@ -22,6 +24,8 @@ _ACCOUNTS_INTERVAL = timedelta(hours=1)
 def periodic_tasks() -> list[tuple[Any, timedelta]]:
     """Celery tasks, which are callable as plain functions, and the pause between their rounds."""
     tasks: list[tuple[Any, timedelta]] = [
+        (collect, settings.GC_INTERVAL),
+        (sweep, _SWEEP_INTERVAL),
         (drain_deletions, settings.GC_INTERVAL),
         (purge_uploads, settings.UPLOAD_PURGING_INTERVAL),
         (clear_sessions, _SESSIONS_INTERVAL),

@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "repositories",
     "accounts",
     "events",
+    "registry_gc.collection",
     "registry_project",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -162,6 +163,9 @@ UPLOAD_PURGING_INTERVAL = CONFIGURATION.storage.maintenance.uploadpurging.interv
 GC_GRACE = CONFIGURATION.gc.grace
 GC_UNTAGGED = CONFIGURATION.gc.untagged
 GC_INTERVAL = CONFIGURATION.gc.interval
+# Signed addresses are good for as long as they say, whatever becomes of their blob.
+_signed = REDIRECT_THROUGH.options.duration if REDIRECT_THROUGH else SIGNED_URLS
+GC_LINGER = max(CONFIGURATION.gc.linger, _signed + timedelta(hours=1)) if CONFIGURATION.gc.linger else timedelta()
 TRASH_KEEP = CONFIGURATION.trash.keep
 AUDIT_KEEP = CONFIGURATION.audit.keep
 NOTIFICATIONS = CONFIGURATION.notifications

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.rights import Principal
@@ -86,6 +87,9 @@ def _store(
             arm_reviews(
                 ManifestReview, [manifest.pk], review_after=now + settings.GC_UNTAGGED, reason="pushed-untagged"
             )
+        else:
+            # A referrer whose subject went is garbage; pushed again it is only untagged, and stays.
+            ManifestReview.objects.filter(pk=manifest.pk).update(version=F("version") + 1, reason="pushed-untagged")
         pushed = audit.describe(
             action=AuditAction.MANIFEST_PUSH,
             repository=held.name,

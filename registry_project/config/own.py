@@ -45,6 +45,9 @@ class Collection(Section):
     """How long an untagged manifest stays; `never` keeps it for ever."""
     interval: Duration = timedelta(seconds=5)
     """Pause between two rounds."""
+    linger: Duration = timedelta(hours=2)
+    """How long the bytes of a collected blob stay, for downloads that began before; never less than an hour longer than
+    signed addresses live, except `0`."""
 
 
 class Audit(Section):

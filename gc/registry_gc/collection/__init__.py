@@ -1,0 +1,1 @@
+"""Online garbage collection: what nothing keeps any more goes, while everybody pushes and pulls."""
