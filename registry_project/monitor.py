@@ -19,11 +19,14 @@ from blobs.models import BlobReview, StorageDeletion, UploadSession
 from blobs.storage import get_store
 from events.models import WebhookDelivery
 from events.receivers import receivers
+from registry_gc.collection.models import CollectionFailure
+from registry_gc.collection.pausing import find_pause
 from registry_project import metrics
 from registry_project.celery import check_workers
 from registry_project.database import fetch_all, is_postgresql
 from registry_project.health import HealthMonitor
 from registry_project.metrics_folder import FOLDER_VARIABLE
+from repositories.models import ManifestReview
 
 log = logging.getLogger("lading.monitor")
 
@@ -119,13 +122,32 @@ def _queues() -> Iterator[GaugeMetricFamily]:
         "Upload sessions that are not complete.",
         value=_count(f"SELECT 1 FROM {uploads} WHERE completed_digest = ''"),
     )
-    reviews = GaugeMetricFamily("lading_reviews_due", "Reviews of garbage collection that are due.", labels=["kind"])
-    moment = connection.ops.adapt_datetimefield_value(now)
-    for kind, table in (("blob", BlobReview._meta.db_table), ("manifest", "repositories_manifestreview")):
-        reviews.add_metric([kind], _count(f"SELECT 1 FROM {table} WHERE review_after <= %s", moment))
-    yield reviews
+    yield from _reviews(now)
     if receivers():
         yield from _notifications(now)
+
+
+def _reviews(now: datetime) -> Iterator[GaugeMetricFamily]:
+    waiting = GaugeMetricFamily("lading_reviews", "Reviews of garbage collection, due or not.", labels=["kind"])
+    due = GaugeMetricFamily("lading_reviews_due", "Reviews of garbage collection that are due.", labels=["kind"])
+    failing = GaugeMetricFamily(
+        "lading_reviews_failed", "Reviews that failed at least once and are tried again.", labels=["kind"]
+    )
+    oldest = GaugeMetricFamily(
+        "lading_reviews_oldest_due_seconds", "How long the review that is due longest has been due.", labels=["kind"]
+    )
+    moment = connection.ops.adapt_datetimefield_value(now)
+    for kind, model in (("blob", BlobReview), ("manifest", ManifestReview)):
+        rows = f"SELECT 1 FROM {model._meta.db_table}"
+        waiting.add_metric([kind], _count(rows))
+        due.add_metric([kind], _count(f"{rows} WHERE review_after <= %s", moment))
+        failing.add_metric([kind], CollectionFailure.objects.filter(kind=kind).count())
+        first = model._default_manager.order_by("review_after").values_list("review_after", flat=True).first()
+        oldest.add_metric([kind], max((now - first).total_seconds(), 0) if first else 0)
+    yield from (waiting, due, failing, oldest)
+    yield GaugeMetricFamily(
+        "lading_collection_paused", "1 while collection rests.", value=int(find_pause() is not None)
+    )
 
 
 def _notifications(now: datetime) -> Iterator[GaugeMetricFamily]:

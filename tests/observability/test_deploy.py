@@ -20,6 +20,7 @@ from registry_project.metrics import (
     render,
     request_began,
     request_ended,
+    targets_reviewed,
 )
 from tests.observability.test_metrics import samples
 
@@ -61,6 +62,7 @@ def exported(registry, settings, monkeypatch):
     background_round("blobs.drain_deletions", seconds=1, succeeded=True)
     background_round("blobs.drain_deletions", seconds=1, succeeded=False)
     event_posted("listener", 200)
+    targets_reviewed("blob", collected=1, kept=0, postponed=0, size=1)
     pool_connections.labels("open").set(1)
     labels = {}
     for name, pairs in samples(render()):
