@@ -7,7 +7,7 @@ see answers as if it were absent: 404 to reading it.
 
 The world: team `acorn` has the private repositories `app` and `web` and the public `pub`; `apx` is absent. Everybody
 who has a role has it there. Team `vault` has a private `app` that nobody of them is told of, `fairs` is public. There
-is no team `ghost`. Who has no role in the team but a grant has it for `ap*`, which is what limited tokens are limited to.
+is no team `ghost`. Who has no role in the team but a grant has it for `ap*`; limited tokens are limited to the same.
 """
 
 from collections.abc import Iterator

@@ -101,6 +101,18 @@ def test_a_target_that_fails_waits_longer_each_time_and_stops_no_other(registry,
     assert not Blob.objects.exists()
 
 
+def test_why_a_target_failed_is_forgotten_when_something_happens_to_it(registry, monkeypatch):
+    registry.push_blob(b"bad")
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "collect_blob", lambda _claim: (_ for _ in ()).throw(RuntimeError("no")))
+        run_round()
+    sweep()
+    assert CollectionFailure.objects.count() == 1
+    registry.push_blob(b"bad")
+    sweep()
+    assert not CollectionFailure.objects.exists()
+
+
 def test_a_storage_that_refuses_keeps_the_row_and_breaks_no_image(registry, collector, store, monkeypatch):
     registry.push_blob(b"alone")
     image = registry.push_image("latest", layers=[b"one"])

@@ -19,6 +19,8 @@ PREFIX = "REGISTRY_STORAGE_"
 def load(driver, **keys):
     keys = MINIMUM[driver] | keys
     environ = {f"{PREFIX}{driver}_{key}".upper(): value for key, value in keys.items()}
+    # The default, a file on one machine, is warned of.
+    environ["REGISTRY_DATABASE_URL"] = "postgresql://database.example.org/lading"
     return load_configuration(None, {"REGISTRY_STORAGE": driver, **environ})
 
 

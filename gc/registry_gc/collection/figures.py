@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Exists, Min, OuterRef, Q
 from django.utils import timezone
 
-from registry_gc.collection.models import CollectionRun, Kind
+from registry_gc.collection.models import CollectionFailure, CollectionRun, Kind
 from registry_gc.collection.reviews import REVIEWS, Outcome, Verdict
 from registry_project import metrics
 from registry_project.database import execute
@@ -85,3 +85,10 @@ def queue_of(kind: Kind) -> Queue:
         oldest=Min("review_after", filter=Q(review_after__lte=now)),
     )
     return Queue(kind, figures["waiting"], figures["due"], figures["failing"], figures["oldest"])
+
+
+def forget_failures() -> None:
+    """Forget why targets failed that are waiting no longer, or anew because something happened to them."""
+    for kind, model in REVIEWS.items():
+        failing = model._default_manager.filter(pk=OuterRef("target_id"), attempts__gt=0)
+        CollectionFailure.objects.filter(~Exists(failing), kind=kind).delete()
