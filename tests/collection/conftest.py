@@ -15,8 +15,8 @@ from registry_gc.collection.rounds import run_until_idle, work_on
 from registry_gc.collection.standings import Rules
 from repositories.models import Manifest, ManifestReview
 from tests.api.invariants import assert_every_byte_is_named_once
+from tests.factories import digest_of
 
-NEVER = None
 ZERO = timedelta()
 
 
@@ -93,8 +93,6 @@ def assert_pulls(registry, image, layers, name="alice/app"):
     """The manifest and each of its blobs come back as they were pushed."""
     answer = registry.get(f"/v2/{name}/manifests/{image.digest}")
     assert (answer.status, answer.body) == (200, image.payload)
-    from tests.factories import digest_of
-
     for content in (b"{}", *layers):
         answer = registry.get(f"/v2/{name}/blobs/{digest_of(content)}")
         assert (answer.status, answer.body) == (200, content)

@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from blobs.models import Blob, RepositoryBlob, StorageDeletion, TeamBlob
+from blobs.models import Blob, BlobReview, RepositoryBlob, StorageDeletion, TeamBlob
 from blobs.usage import usage_of
 from repositories.models import Manifest, ManifestChild, ManifestReview, Repository, TagHistory
 from tests.collection.conftest import assert_pulls
-from tests.factories import NAME, descriptor, digest_of, image_manifest, index_manifest
+from tests.factories import NAME, descriptor, digest_of, encode, image_manifest, index_manifest
 
 ONE, TWO = [b"one", b"base"], [b"two", b"base"]
 OTHER = "alice/other"
@@ -76,8 +76,6 @@ def test_a_lease_that_was_extended_arms_the_review_at_its_end(registry, collecto
     registry.push_blob(b"alone")
     end = timezone.now() + timedelta(hours=1)
     RepositoryBlob.objects.update(leased_until=end)
-    from blobs.models import BlobReview
-
     assert (collector.blobs().kept, BlobReview.objects.get().review_after) == (1, end)
 
 
@@ -194,8 +192,6 @@ def test_a_sparse_index_keeps_what_it_has_and_waits_for_the_rest(registry, colle
 
 
 def descriptor_of(document):
-    from tests.factories import encode
-
     return descriptor(encode(document), document["mediaType"])
 
 

@@ -17,6 +17,7 @@ from registry_gc.collection.models import Kind
 from registry_gc.collection.reviews import Claim, Verdict, list_reviews
 from registry_gc.collection.rounds import work_on
 from registry_gc.collection.standings import Rules
+from registry_project.reviews import arm_reviews
 from repositories.contents import unlink_blob
 from repositories.models import ManifestBlob, Tag
 from tests.concurrency.conftest import House
@@ -185,8 +186,6 @@ def test_an_event_between_the_look_and_the_settling_keeps_its_review(house, monk
     digest = house.put_manifest(LATEST, [LAYER])
     blob = Blob.objects.get(digest=str(DIGEST))
     claim, gate = claim_of(blob), gate_before(monkeypatch, "registry_gc.collection.blobs.settle")
-    from registry_project.reviews import arm_reviews
-
     with in_background(lambda: collect_blob(claim)) as collecting:
         assert gate.reached.wait(60)
         arm_reviews(BlobReview, [blob.pk], review_after=timezone.now(), reason="dereferenced")
