@@ -73,6 +73,11 @@ def tag_deleted(*, repository_id: int, tag: object, principal: str = "") -> None
         _record(wanting, Action.DELETE, [target], principal)
 
 
+def repository_deleted(*, name: object, principal: str = "") -> None:
+    if wanting := _wanting(Action.DELETE):
+        _record(wanting, Action.DELETE, [Target(str(name))], principal)
+
+
 def blob_pushed(*, repository_id: int, digest: object, size: int, principal: str = "") -> None:
     if wanting := _wanting(Action.PUSH, _BLOB):
         _record(wanting, Action.PUSH, [_blob(_repository_name(repository_id), str(digest), size)], principal)

@@ -11,12 +11,14 @@ from events.receivers import receivers
 from events.tasks import deliver_notifications, keep_audit_log
 from registry_gc.collection.tasks import collect, sweep
 from registry_project.tasks import clear_sessions
+from repositories.tasks import end_expired
 
 _SWEEP_INTERVAL = timedelta(minutes=1)
 _ROLL_UP_INTERVAL = timedelta(seconds=30)
 _NOTIFICATIONS_INTERVAL = timedelta(seconds=1)
 _SIGN_IN_PURGE_INTERVAL = timedelta(minutes=1)
 _SESSIONS_INTERVAL = timedelta(hours=6)
+_EXPIRY_INTERVAL = timedelta(seconds=30)
 _AUDIT_INTERVAL = timedelta(hours=1)
 _ACCOUNTS_INTERVAL = timedelta(hours=1)
 
@@ -30,6 +32,7 @@ def periodic_tasks() -> list[tuple[Any, timedelta]]:
         (purge_uploads, settings.UPLOAD_PURGING_INTERVAL),
         (clear_sessions, _SESSIONS_INTERVAL),
         (roll_up, _ROLL_UP_INTERVAL),
+        (end_expired, _EXPIRY_INTERVAL),
         (keep_audit_log, _AUDIT_INTERVAL),
     ]
     if settings.AUTH_KIND != "none":

@@ -36,6 +36,8 @@ class Repository(models.Model):
             models.Index(  # whether a bearer token is older than the end of an earlier repository of the name
                 fields=["name", "deleted_at"], condition=Q(deleted_at__isnull=False), name="repository_ended"
             ),
+            # What collection takes: deleted for longer than `trash.keep`.
+            models.Index(fields=["deleted_at"], condition=Q(deleted_at__isnull=False), name="repository_deleted"),
         )
 
     def __str__(self) -> str:
@@ -64,6 +66,8 @@ class Manifest(models.Model):
     annotations = models.JSONField(default=dict)
     pushed_at = models.DateTimeField(default=timezone.now)
     pushed_by = models.CharField(max_length=_PRINCIPAL_LENGTH, blank=True, default="")
+    # To the minute, and a minute late (repositories/pulls.py).
+    pulled_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -128,6 +132,13 @@ class ManifestChild(models.Model):
         )
 
 
+class PointedAs(models.TextChoices):
+    """What made a tag point to its manifest."""
+
+    PUSH = "push"
+    RESTORE = "restore"
+
+
 class Tag(models.Model):
     """A name for a manifest."""
 
@@ -140,10 +151,18 @@ class Tag(models.Model):
     # Since when, and by whom, it points to this manifest.
     pointed_at = models.DateTimeField(default=timezone.now)
     pointed_by = models.CharField(max_length=_PRINCIPAL_LENGTH, blank=True, default="")
+    pointed_as = models.CharField(
+        max_length=10, choices=PointedAs, default=PointedAs.PUSH, db_default=PointedAs.PUSH.value
+    )
     expires_at = models.DateTimeField(null=True)
+    pulled_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["repository", "name"], name="tag_name_unique"),)
+        indexes = (
+            models.Index(fields=["repository", "pushed_at", "name"], name="tag_by_push"),  # lists, newest first
+            models.Index(fields=["expires_at"], condition=Q(expires_at__isnull=False), name="tag_expiry"),
+        )
 
     def __str__(self) -> str:
         return self.name
@@ -159,12 +178,17 @@ class TagHistory(models.Model):
         MOVED = "moved"
         DELETED = "deleted"
         MANIFEST_DELETED = "manifest-deleted"
+        EXPIRED = "expired"
+        RESTORED = "restored"  # something else was
 
     repository = models.ForeignKey(Repository, models.PROTECT, related_name="tag_history", db_index=False)
     name = ByteOrderedField(max_length=TAG_MAX_LENGTH)
     manifest = models.ForeignKey(Manifest, models.PROTECT, related_name="tag_history", db_index=False)
     started_at = models.DateTimeField()
     started_by = models.CharField(max_length=_PRINCIPAL_LENGTH, blank=True, default="")
+    started_as = models.CharField(
+        max_length=10, choices=PointedAs, default=PointedAs.PUSH, db_default=PointedAs.PUSH.value
+    )
     ended_at = models.DateTimeField()
     ended_by = models.CharField(max_length=_PRINCIPAL_LENGTH, blank=True, default="")
     reason = models.CharField(max_length=20, choices=Reason)
@@ -175,6 +199,7 @@ class TagHistory(models.Model):
         indexes = (
             models.Index(fields=["repository", "name", "ended_at"], name="tag_history_timeline"),
             models.Index(fields=["manifest", "restorable_until"], name="tag_history_keeps"),
+            models.Index(fields=["repository", "ended_at"], name="tag_history_trash"),
         )
 
 

@@ -53,6 +53,10 @@ class TagRules:
     def load(cls, *, team_id: int, repository: RepositoryName) -> "TagRules":
         return cls(repository, list(TagRule.objects.filter(team_id=team_id)))
 
+    @property
+    def exist(self) -> bool:
+        return bool(self._rules)
+
     def protection(self, tag: str) -> TagProtection:
         matching = [rule for pattern, rule in self._rules if pattern.matches(tag)]
         roles = [Role(rule.role) for rule in matching if rule.role]

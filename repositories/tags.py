@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection
@@ -18,8 +18,10 @@ from oci.errors import ManifestUnknown
 from oci.names import RepositoryName, TagName
 from registry_project.database import LostRace, columns_of, fetch_all, key_share, retried, writing
 from registry_project.reviews import arm_reviews
-from repositories.models import ManifestReview, Tag, TagHistory
+from repositories.models import ManifestReview, PointedAs, Tag, TagHistory
 from repositories.tag_rules import rules_for
+
+_RESOLUTION = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ def point_tags(
     manifest_id: int,
     principal: Principal,
     now: datetime,
+    pointed_as: PointedAs = PointedAs.PUSH,
 ) -> list[TagMove]:
     """Let tags point to a manifest whose row is held; those that did not before.
 
@@ -60,7 +63,7 @@ def point_tags(
     moves = []
     for name in ordered:
         rules.check_write(name, principal)
-        move = _point_tag(repository_id, name, manifest_id, principal, now)
+        move = _point_tag(repository_id, name, manifest_id, principal, now, pointed_as)
         # Behind the tag's row: of many first pushes at once the others find what one of them made.
         if move is not None and move.left_id is not None:
             rules.check_move(name)
@@ -69,24 +72,29 @@ def point_tags(
 
 
 def _point_tag(
-    repository_id: int, name: TagName, manifest_id: int, principal: Principal, now: datetime
+    repository_id: int, name: TagName, manifest_id: int, principal: Principal, now: datetime, pointed_as: PointedAs
 ) -> TagMove | None:
     moment = connection.ops.adapt_datetimefield_value(now)
     # One statement makes the tag, or takes its row and tells what it points to. Two moves of one tag queue up here, so
     # that each writes the history of what it really replaced.
     (tag,) = Tag.objects.raw(
         "INSERT INTO repositories_tag"
-        " (repository_id, name, manifest_id, pushed_at, pushed_by, pointed_at, pointed_by)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (repository_id, name) DO UPDATE"
+        " (repository_id, name, manifest_id, pushed_at, pushed_by, pointed_at, pointed_by, pointed_as)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (repository_id, name) DO UPDATE"
         " SET pushed_at = EXCLUDED.pushed_at, pushed_by = EXCLUDED.pushed_by, expires_at = NULL"
         f" RETURNING {columns_of(Tag)}",
-        [repository_id, name.text, manifest_id, moment, principal.name, moment, principal.name],
+        [repository_id, name.text, manifest_id, moment, principal.name, moment, principal.name, pointed_as.value],
     )
     if tag.manifest_id == manifest_id:
         return TagMove(name) if tag.pointed_at == now else None
     left = TagMove(name, tag.manifest_id, _hold_manifest_of(tag))
-    _remember([tag], reason=TagHistory.Reason.MOVED, principal=principal, now=now)
-    Tag.objects.filter(pk=tag.pk).update(manifest_id=manifest_id, pointed_at=now, pointed_by=principal.name)
+    reason = TagHistory.Reason.RESTORED if pointed_as is PointedAs.RESTORE else TagHistory.Reason.MOVED
+    # Who waited for the tag may have begun before what it replaces: the timeline goes on behind that.
+    since = max(now, tag.pointed_at + _RESOLUTION)
+    _remember([tag], reason=reason, principal=principal, now=since)
+    Tag.objects.filter(pk=tag.pk).update(
+        manifest_id=manifest_id, pushed_at=since, pointed_at=since, pointed_by=principal.name, pointed_as=pointed_as
+    )
     return left
 
 
@@ -141,6 +149,7 @@ def _remember(tags: list[Tag], *, reason: TagHistory.Reason, principal: Principa
             manifest_id=tag.manifest_id,
             started_at=tag.pointed_at,
             started_by=tag.pointed_by,
+            started_as=tag.pointed_as,
             # Hosts' clocks differ: a tag never ends before it began.
             ended_at=max(now, tag.pointed_at),
             ended_by=principal.name,

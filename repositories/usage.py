@@ -33,11 +33,13 @@ _EXCLUSIVE = """
     SELECT SUM(b.size) FROM blobs_teamblob t JOIN blobs_blob b ON b.id = t.blob_id
     WHERE t.team_id = %s
         AND NOT EXISTS (SELECT 1 FROM blobs_teamblob o WHERE o.blob_id = t.blob_id AND o.team_id <> t.team_id)"""
-# Manifests that a tag reaches are live, those that only restorable history reaches are in the trash.
+# Manifests that a tag reaches are live, those that only restorable history reaches, or that a deleted repository
+# holds, are in the trash.
 _TRASH = """
     WITH RECURSIVE held AS (SELECT id FROM repositories_repository WHERE team_id = %s),
     live(id) AS (
-        SELECT manifest_id FROM repositories_tag WHERE repository_id IN (SELECT id FROM held)
+        SELECT manifest_id FROM repositories_tag
+        WHERE repository_id IN (SELECT id FROM repositories_repository WHERE team_id = %s AND deleted_at IS NULL)
         UNION
         SELECT c.child_id FROM repositories_manifestchild c JOIN live ON live.id = c.parent_id
         WHERE c.child_id IS NOT NULL
@@ -46,6 +48,9 @@ _TRASH = """
         SELECT manifest_id FROM repositories_taghistory
         WHERE repository_id IN (SELECT id FROM held) AND restorable_until > %s
             AND manifest_id NOT IN (SELECT id FROM live)
+        UNION
+        SELECT m.id FROM repositories_manifest m JOIN repositories_repository r ON r.id = m.repository_id
+        WHERE r.team_id = %s AND r.deleted_at IS NOT NULL
         UNION
         SELECT c.child_id FROM repositories_manifestchild c JOIN trash ON trash.id = c.parent_id
         WHERE c.child_id IS NOT NULL AND c.child_id NOT IN (SELECT id FROM live)
@@ -68,7 +73,7 @@ def figures_of(*, team_id: int, quota_bytes: int | None) -> TeamFigures:
         physical_bytes=physical,
         exclusive_bytes=exclusive,
         shared_bytes=physical - exclusive,
-        trash_bytes=_sum(_TRASH, team_id, now),
+        trash_bytes=_sum(_TRASH, team_id, team_id, now, team_id),
         quota_bytes=quota_bytes,
     )
 
