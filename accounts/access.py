@@ -16,6 +16,7 @@ from accounts.rights import (
     Action,
     Credential,
     InstanceTarget,
+    RepositoryTarget,
     Role,
     Target,
     TeamTarget,
@@ -83,9 +84,14 @@ def administers(credential: Credential) -> bool:
 def who_asks(caller: Caller) -> Credential:
     """Raises Unauthenticated for anonymous."""
     credential, _ = caller.look_up()
+    check_signed_in(caller, credential)
+    return credential
+
+
+def check_signed_in(caller: Caller, credential: Credential) -> None:
+    """Raises Unauthenticated for anonymous."""
     if credential.is_anonymous and caller.challenge is not None:
         raise caller.challenge.refusal()
-    return credential
 
 
 def require(caller: Caller, action: Action, target: Target) -> Credential:
@@ -100,7 +106,10 @@ def check(credential: Credential, action: Action, target: Target) -> None:
     if decision.allowed:
         return
     team = target.name if isinstance(target, TeamTarget) else ""
-    audit.record_refusal(action=AuditAction.ACCESS, team=team, target=action, detail={"reason": decision.reason})
+    repository = target.name if isinstance(target, RepositoryTarget) else ""
+    audit.record_refusal(
+        action=AuditAction.ACCESS, team=team, repository=repository, target=action, detail={"reason": decision.reason}
+    )
     if not decision.visible:
         raise NotFound
     raise Forbidden(f"{decision.reason[0].upper()}{decision.reason[1:]}.")

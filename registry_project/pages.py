@@ -7,6 +7,7 @@ queryset's own rows, from another place on.
 import base64
 import binascii
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -37,17 +38,20 @@ def read_page(
     limit: int,
     cursor: str | None,
     key: str = "pk",
+    keep: Callable[[Any], bool] | None = None,
 ) -> Page:
-    """This will read the rows that follow the cursor.
+    """This will read the rows that follow the cursor; with `keep`, those of which it is true.
+
+    No cursor is made of a row that was not kept.
 
     `order.column` is a field or an annotation of the queryset; ties go by `key`, which must be unique and not null, in
     the same direction. Nulls come last in both directions. Raises BadRequest for a cursor that is not of this list.
     """
     keyset = _Keyset(queryset, order, key)
-    rows = list(keyset.after(cursor)[: limit + 1])
+    rows = keyset.read(cursor, limit + 1, keep)
     if len(rows) <= limit:
         return Page(rows, None)
-    rows.pop()
+    del rows[limit:]
     query = QueryDict(request.META.get("QUERY_STRING", ""), mutable=True)
     query["cursor"] = keyset.cursor_of(rows[-1])
     return Page(rows, f"{escape_uri_path(request.path)}?{query.urlencode()}")
@@ -63,6 +67,16 @@ class _Keyset:
         self._nullable = self._column != self._key and _is_nullable(queryset, self._column)
         # The cursor of one order would point to a random place in another.
         self._sign = f"{'-' if order.descending else ''}{order.column}"
+
+    def read(self, cursor: str | None, number: int, keep: Callable[[Any], bool] | None) -> list[Any]:
+        rows = batch = list(self.after(cursor)[:number])
+        if keep is None:
+            return rows
+        rows = [row for row in batch if keep(row)]
+        while len(rows) < number and len(batch) == number:
+            batch = list(self.after(self.cursor_of(batch[-1]))[:number])
+            rows += [row for row in batch if keep(row)]
+        return rows
 
     def after(self, cursor: str | None) -> QuerySet[Any, Any]:
         direction = "desc" if self._descending else "asc"

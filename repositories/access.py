@@ -9,21 +9,24 @@ from django.conf import settings
 from django.db import DatabaseError, IntegrityError, connection
 from django.utils import timezone
 
+from accounts.access import check, check_signed_in, who_asks
 from accounts.callers import Caller
 from accounts.challenges import CATALOG_SCOPE, INSUFFICIENT_SCOPE, repository_scope
 from accounts.models import Team, Visibility
-from accounts.rights import Action, Credential, Principal, Role, decide, role_in
+from accounts.rights import RULES, Action, Credential, Principal, Role, decide, role_in
 from accounts.standing import KnownRepository
 from events import audit
 from events.audit_actions import AuditAction
-from oci.errors import Denied, NameUnknown, Unauthorized, Unavailable, Unsupported
+from oci.errors import Denied, NameInvalid, NameUnknown, Unauthorized, Unavailable, Unsupported
 from oci.names import RepositoryName
 from registry_project.database import fetch_all, key_share, retried, writing
+from registry_project.problems import NotFound
 from repositories.models import Repository
 
 Pushed = TypeVar("Pushed")
 
 _READING = {"Allow": "GET, HEAD"}
+_DELETING = {Action.DELETE, Action.DELETE_REPOSITORY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def authorise(caller: Caller, action: Action, name: RepositoryName) -> Access:
     Raises Unsupported (405) for what the configuration switches off, Unauthorized (401) where other credentials
     would help, and otherwise Denied (403), or NameUnknown (404) where the caller may not know of the repository.
     """
-    _check_switched_on(action)
+    check_switched_on(action)
     credential, repositories = caller.look_up([name])
     known = repositories[name.text]
     decision = decide(credential, action, known.target)
@@ -72,6 +75,29 @@ def telling_refusals(access: Access, action: Action) -> Iterator[None]:
         detail = {"reason": error.as_json()["message"]}
         audit.record_refusal(action=AuditAction.ACCESS, repository=access.name, target=action, detail=detail)
         raise
+
+
+def authorise_repository(caller: Caller, action: Action, name: str) -> tuple[Access, int]:
+    """The same gate for the management API, where the repository must exist; its id besides.
+
+    Raises Unauthenticated, Forbidden, Unsupported for what the configuration switches off, and NotFound, also for
+    what nothing can be called.
+    """
+    try:
+        parsed = RepositoryName.parse(name)
+    except NameInvalid as error:
+        who_asks(caller)
+        raise NotFound from error
+    credential, repositories = caller.look_up([parsed])
+    check_signed_in(caller, credential)
+    known = repositories[parsed.text]
+    check(credential, action, known.target)
+    repository_id = known.id or _find_id(parsed)
+    if repository_id is None:
+        raise NotFound
+    check_switched_on(action)
+    role = role_in(credential, known.target) or Role.READER
+    return Access(parsed, Principal(credential.name, role), credential, known), repository_id
 
 
 def find_readable(
@@ -205,10 +231,11 @@ def _obtain_team_id(slug: str) -> int:
     return Team.objects.values_list("pk", flat=True).get(slug=slug, deleted_at=None)
 
 
-def _check_switched_on(action: Action) -> None:
-    if action is not Action.PULL and settings.READ_ONLY:
+def check_switched_on(action: Action) -> None:
+    """Raises Unsupported."""
+    if not RULES[action].reads and settings.READ_ONLY:
         raise Unsupported({"reason": "the registry is in read-only mode"}, headers=_READING)
-    if action is Action.DELETE and not settings.DELETE_ENABLED:
+    if action in _DELETING and not settings.DELETE_ENABLED:
         raise Unsupported(
             {"reason": "deleting is switched off; storage.delete.enabled switches it on"}, headers=_READING
         )
