@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -102,12 +102,12 @@ class RepositoryTagView(ManagementView):
         return Response(status=204)
 
 
+_HIDDEN = extend_schema(exclude=True)
+
+
+@extend_schema_view(get=_HIDDEN, patch=_HIDDEN, delete=_HIDDEN)
 class RepositoryTagsDeleteView(RepositoryTagView):
     """Also the tag that is called `delete`, whose path this is."""
-
-    get = extend_schema(exclude=True)(RepositoryTagView.get)
-    patch = extend_schema(exclude=True)(RepositoryTagView.patch)
-    delete = extend_schema(exclude=True)(RepositoryTagView.delete)
 
     @extend_schema(request=TagSelection, responses=BulkDeletionSerializer)
     def post(self, request: Request, name: str, tag: str) -> Response:

@@ -9,11 +9,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from events.models import AuditEvent
+from registry_project.openapi import openapi_document
 from repositories.expiry import end_expired_tags
 from repositories.models import Manifest, Tag, TagHistory, TagRule
 from repositories.tasks import end_expired
 from tests.factories import NAME, digest_of, index_manifest
-from tests.management.cast import ask, send, told
+from tests.management.cast import API, ask, send, told
 from tests.management.test_repositories import READERS, REFUSED, refused
 
 TAGS = f"repositories/{NAME}/-/tags"
@@ -256,3 +257,22 @@ def test_a_manifest_that_is_not_there(everybody):
     assert told(send(everybody["rita"], "GET", f"{path}/v1")) == (400, "digest-invalid")
     everybody["alice"].delete(f"/v2/{NAME}/manifests/{image.digest}")
     assert told(send(everybody["rita"], "GET", f"{path}/{image.digest}")) == (404, "manifest-unknown")
+
+
+def test_the_document_has_every_path_of_the_contract():
+    named = "repositories/{name}"
+    contract = {
+        "repositories": {"get"},
+        named: {"get", "patch", "delete"},
+        f"{named}/-/tags": {"get"},
+        f"{named}/-/tags/delete": {"post"},
+        f"{named}/-/tags/{{tag}}": {"get", "patch", "delete"},
+        f"{named}/-/tags/{{tag}}/history": {"get"},
+        f"{named}/-/tags/{{tag}}/restore": {"post"},
+        f"{named}/-/manifests/{{digest}}": {"get"},
+        f"{named}/-/trash": {"get", "delete"},
+        "teams/{team}/trash": {"get"},
+        "teams/{team}/trash/{repository_id}/restore": {"post"},
+    }
+    paths = openapi_document()["paths"]
+    assert {path: set(paths[f"{API}/{path}"]) for path in contract} == contract
