@@ -1,14 +1,9 @@
-"""When secrets were used last, to the minute: noted in memory, written by a thread, never by the request itself.
+"""When secrets were used last, to the minute: noted in memory, written by a thread, never by the request itself."""
 
-What a killed process had noted is lost, a minute's worth at most.
-"""
-
-import logging
-import threading
 from collections import defaultdict
 from datetime import datetime
 
-from django.db import DatabaseError, InterfaceError, connection, models
+from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
@@ -17,9 +12,6 @@ from accounts.rights import Kind
 from accounts.standing import Proof
 from registry_project.database import writing
 
-log = logging.getLogger("lading.accounts")
-
-_PAUSE_SECONDS = 60
 _MODELS: dict[Kind, type[models.Model]] = {Kind.ACCESS_TOKEN: AccessToken, Kind.ROBOT_SECRET: RobotSecret}
 _noted: dict[tuple[Kind, int], datetime] = {}
 
@@ -46,21 +38,3 @@ def write_uses() -> None:
             rows.filter(Q(last_used_at=None) | Q(last_used_at__lt=latest[kind]), pk__in=list(held)).update(
                 last_used_at=latest[kind]
             )
-
-
-def keep_writing_uses() -> threading.Thread:
-    """This will start the thread of a server process."""
-    thread = threading.Thread(target=_write_for_ever, name="last-use", daemon=True)
-    thread.start()
-    return thread
-
-
-def _write_for_ever() -> None:
-    pause = threading.Event()
-    while not pause.wait(_PAUSE_SECONDS):
-        try:
-            write_uses()
-        except (DatabaseError, InterfaceError) as error:
-            log.warning("the last use of secrets could not be written: %s", error)
-        finally:
-            connection.close()

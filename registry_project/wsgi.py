@@ -15,9 +15,12 @@ from django.http import HttpResponse  # noqa: E402
 
 handler: WSGIHandler = get_wsgi_application()
 
-from accounts.last_use import keep_writing_uses  # noqa: E402 - the apps come first
+from accounts.last_use import write_uses  # noqa: E402 - the apps come first
+from registry_project.notes import keep_writing  # noqa: E402
+from repositories.pulls import write_pulls  # noqa: E402
 
-keep_writing_uses()
+keep_writing(write_uses, name="last-use")
+keep_writing(write_pulls, name="pulls")
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -15,8 +15,13 @@ from repositories.models import Manifest, Repository, Tag
 
 @dataclass(frozen=True, slots=True)
 class ServedManifest:
-    """A manifest as it is answered; `payload` is empty where only the head was asked for; `size` in bytes."""
+    """A manifest as it is answered; `payload` is empty where only the head was asked for; `size` in bytes.
 
+    `tag_id` is that of the tag it was asked for by.
+    """
+
+    id: int
+    tag_id: int | None
     digest: str
     media_type: str
     size: int
@@ -26,7 +31,8 @@ class ServedManifest:
 def get_manifest(name: RepositoryName, reference: Reference, *, head: bool = False) -> ServedManifest:
     """Raise ManifestUnknown, or NameUnknown where there is no such repository."""
     payload = "''" if head else "m.payload"
-    columns = f"SELECT m.digest, m.media_type, m.size, {payload} FROM repositories_repository r"
+    tag_column = "NULL" if isinstance(reference, Digest) else "t.id"
+    columns = f"SELECT m.id, {tag_column}, m.digest, m.media_type, m.size, {payload} FROM repositories_repository r"
     if isinstance(reference, Digest):
         sql = (
             f"{columns} JOIN repositories_manifest m ON m.repository_id = r.id"
@@ -40,8 +46,10 @@ def get_manifest(name: RepositoryName, reference: Reference, *, head: bool = Fal
         )
     rows = fetch_all(sql, [name.text, str(reference)])
     if rows:
-        digest, media_type, size, content = cast("tuple[str, str, int, bytes]", rows[0])
-        return ServedManifest(digest, media_type, size, b"" if head else bytes(content))
+        manifest_id, tag_id, digest, media_type, size, content = cast(
+            "tuple[int, int | None, str, str, int, bytes]", rows[0]
+        )
+        return ServedManifest(manifest_id, tag_id, digest, media_type, size, b"" if head else bytes(content))
     if not Repository.objects.filter(name=name.text, deleted_at=None).exists():
         raise NameUnknown({"name": name.text})
     raise ManifestUnknown({"name": name.text, "reference": str(reference)})

@@ -32,6 +32,7 @@ from repositories.api.responses import (
 )
 from repositories.catalog import list_readable_names
 from repositories.manifests import delete_manifest, put_manifest
+from repositories.pulls import note_pull
 from repositories.queries import get_manifest, list_referrers, list_tags
 from repositories.tags import delete_tag
 
@@ -59,6 +60,7 @@ class ManifestView(OCIView):
     def _serve(self, request: Request, name: RepositoryName, reference: Reference, *, head: bool) -> HttpResponse:
         access = authorise(caller_of(request), Action.PULL, name)
         manifest = get_manifest(access.name, reference, head=head)
+        note_pull(manifest_id=manifest.id, tag_id=manifest.tag_id)
         if matches_etag(request.headers.get("If-None-Match"), manifest.digest):
             return manifest_not_modified(manifest)
         announcements.manifest_pulled(
