@@ -100,6 +100,7 @@ def _furnish(team: Team, number: int) -> dict[str, object]:
         "robot": robot.name,
         "identity_id": identity.pk,
         "rule_id": rule.pk,
+        "repository_id": 999_999,
     }
 
 
@@ -243,6 +244,21 @@ QUERIES = {
     "GET access/explain": "?action=users.read",
     "GET access/explain#another": "?action=users.read&principal=bystander",
 }
+
+
+def ask_repository(world: World, client: Registry, request: str, name: str) -> Answer:
+    """Send a request of the reference's table of the management API's repositories."""
+    method, path = request.split(maxsplit=1)
+    digest = world.digests.get(name, world.digests["acorn/app"])
+    body = {
+        "PATCH repositories/{name}": {"visibility": "private"},
+        "PATCH repositories/{name}/-/tags/{tag}": {"expires_at": None},
+        "POST repositories/{name}/-/tags/{tag}/restore": {"digest": digest},
+        "POST repositories/{name}/-/tags/delete": {"tags": ["latest"]},
+    }.get(request)
+    content = b"" if body is None else json.dumps(body).encode()
+    address = path.format(name=name, tag="latest", digest=digest)
+    return client.request(method, f"/api/v1/{address}", content, Content_Type="application/json" if content else "")
 
 
 def ask_api(client: Registry, request: str, **values: object) -> Answer:

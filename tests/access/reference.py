@@ -174,6 +174,8 @@ TEAMS = dict(
         POST   teams/{team}/tag-rules                         401  404  403 403 201 201 403 201
         DELETE teams/{team}/tag-rules/{rule_id}               401  404  403 403 204 204 403 204
         GET    teams/{team}/usage                             401  404  200 200 200 200 200 200
+        GET    teams/{team}/trash                             401  404  200 200 200 200 200 200
+        POST   teams/{team}/trash/{repository_id}/restore     401  404  404 404 404 404 404 404
         GET    audit?team={team}                              401  404  403 403 200 200 200 200
         GET    access/explain?team={team}                     401  404  403 403 200 200 200 200
         GET    access/explain?repository={team}/app           401  404  403 403 200 200 200 200
@@ -200,6 +202,7 @@ INSTANCE = dict(
                                                               anon none rea dev mai own aud adm
         GET    users                                          401  403  403 403 403 403 200 200
         POST   users                                          401  403  403 403 403 403 403 201
+        GET    repositories                                   401  200  200 200 200 200 200 200
         GET    teams                                          401  200  200 200 200 200 200 200
         POST   teams                                          401  403  403 403 403 403 403 201
         GET    audit                                          401  403  403 403 200 200 200 200
@@ -210,6 +213,25 @@ INSTANCE = dict(
         GET    session                                        401  200  200 200 200 200 200 200
         POST   session                                        201  201  201 201 201 201 201 201
         DELETE session                                        204  204  204 204 204 204 204 204
+    """)
+)
+# About a repository, by what somebody may do in it (HELD, and `o` for owners), and the answer where it is there.
+REPOSITORY = dict(
+    _grid("""
+                                                              needs there
+        GET    repositories/{name}                            r     200
+        PATCH  repositories/{name}                            o     200
+        DELETE repositories/{name}                            d     204
+        GET    repositories/{name}/-/tags                     r     200
+        GET    repositories/{name}/-/tags/{tag}               r     200
+        PATCH  repositories/{name}/-/tags/{tag}               d     200
+        DELETE repositories/{name}/-/tags/{tag}               d     204
+        GET    repositories/{name}/-/tags/{tag}/history       r     200
+        POST   repositories/{name}/-/tags/{tag}/restore       w     200
+        POST   repositories/{name}/-/tags/delete              d     200
+        GET    repositories/{name}/-/manifests/{digest}       r     200
+        GET    repositories/{name}/-/trash                    r     200
+        DELETE repositories/{name}/-/trash                    d     200
     """)
 )
 LISTED_TEAMS = {
@@ -300,6 +322,29 @@ def expected_v2(who: Who, request: str, repository: str) -> int:
     if who.in_repositories == "anon":
         return 401
     return 404 if needs == "r" else 403
+
+
+def expected_of_repository(who: Who, request: str, repository: str) -> int:
+    """A session stands for the password that began it; nobody is anonymous here, whatever is public."""
+    if refused := _without_csrf(who, request):
+        return refused
+    if who.holder == NOBODY:
+        return 401
+    held = HELD[_in_managed_repositories(who)][repository]
+    owns = who.holder in {"owner", "administrator"} and _in_managed_repositories(who) in {"own", "adm", "ap-mai"}
+    held += "o" if owns and "d" in held else ""
+    needs, there = REPOSITORY[request].values()
+    if needs in held:
+        return 404 if repository in ABSENT else int(there)
+    return 403 if "r" in held else 404
+
+
+def _in_managed_repositories(who: Who) -> str:
+    by = "password" if who.credential.startswith("session") else who.credential
+    column = IN_REPOSITORIES[by][who.holder]
+    if column == ".":
+        return IN_REPOSITORIES["access token"][who.holder]
+    return IN_TEAMS[by][who.holder] if column == "-" else column
 
 
 def expected_entry(who: Who, request: str) -> int:
