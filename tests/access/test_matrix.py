@@ -162,7 +162,7 @@ def ask_about_repositories(matrix, world, who, client):
             ask = lambda: ask_repository(world, client, request, name)  # noqa: B023, E731
             answer = matrix.cell(who, request, expected, ask, about=name)
             if (expected == 404 and name not in world.digests) or (name == "vault/app" and expected == 404):
-                unseen.append(anonymise(answer, name, world.digests.get(name, "-")))
+                unseen.append(anonymise(answer, name, world.digests.get(name, world.digests["acorn/app"])))
         if who.in_teams not in {"aud", "adm"} and len(unseen) > 1:
             matrix.alike(f"{who}: {request}", unseen)
 
