@@ -33,7 +33,7 @@ def test_creates_users_who_can_sign_in(registry, typed):
     typed(f"{GOOD}\r\n")
     create("root-2", "--administrator", "--auditor")
     assert User.objects.get(username="root-2", is_superuser=True, is_auditor=True).check_password(GOOD)
-    events = AuditEvent.objects.filter(action="user.create").order_by("id")
+    events = AuditEvent.objects.filter(action="user.create").order_by("occurred_at")
     assert [(event.target, event.credential) for event in events] == [("dora", "system"), ("root-2", "system")]
 
 

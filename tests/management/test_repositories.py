@@ -129,7 +129,11 @@ def test_a_deleted_repository_is_gone_and_comes_back_whole(everybody):
     assert send(everybody["mallory"], "POST", restore).status == 404
     assert send(everybody["rita"], "GET", "teams/alice/trash").json()["results"] == []
     actions = AuditEvent.objects.filter(action__startswith="repository.", outcome="success")
-    assert [event.action for event in actions.order_by("occurred_at")] == ["repository.delete", "repository.restore"]
+    assert [event.action for event in actions.order_by("occurred_at")] == [
+        "repository.create",
+        "repository.delete",
+        "repository.restore",
+    ]
 
 
 def test_a_name_is_free_at_once_and_the_old_one_comes_back_under_another(everybody):
