@@ -47,6 +47,10 @@ stores: venv services ## Take the object stores through faults and live servers
 faults: venv services ## Take the way to the database through every fault at every statement
 	@$(WITH_SERVICES) -- $(PYTEST) tests/faults
 
+.PHONY: fuzz
+fuzz: venv services ## Send the management API what can be made up from its description (three minutes)
+	@LADING_FUZZ_EXAMPLES=15 $(WITH_SERVICES) -- $(PYTEST) tests/fuzz -s
+
 .PHONY: bench
 bench: venv services ## Measure speed and memory
 	@$(WITH_SERVICES) --durable -- $(PYTHON_BIN)/python -m tests.bench

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.encoding import escape_uri_path
 from rest_framework import exceptions as drf
 from rest_framework.settings import api_settings
 
@@ -133,7 +134,7 @@ def render_problem(error: Exception, request: HttpRequest) -> HttpResponse:
     else:
         problem = _as_problem(error)
         document, status, headers = problem.as_json(), problem.status, problem.headers
-    document["instance"] = request.path
+    document["instance"] = escape_uri_path(request.path)
     response = JsonResponse(document, status=status, content_type=CONTENT_TYPE)
     for name, value in headers.items():
         response[name] = value

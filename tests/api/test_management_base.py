@@ -55,6 +55,10 @@ def test_unknown_path_is_a_problem(registry, path, method):
     }
 
 
+def test_the_path_of_a_problem_is_a_reference(registry):
+    assert problem(registry.get("/api/v1/n%C3%A9%20%25%0A"))["instance"] == "/api/v1/n%C3%A9%20%25%0A"
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
 def test_method_that_is_not_there_is_405_and_tells_which_are(registry, method):
     answer = registry.request(method, PROBES)
