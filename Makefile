@@ -12,7 +12,7 @@ WITH_SERVICES = $(PYTHON_BIN)/python -m tests.services
 # database of each server that it starts, and so covers both in one run.
 SQLITE_TESTS = $(wildcard tests/api tests/collection tests/events)
 
-FAST = not clients and not stores and not faults
+FAST = not clients and not stores and not faults and not fuzz
 
 ##@ Use
 

@@ -117,7 +117,7 @@ class RepositoryTrashView(ManagementView):
         answer = self.page(entries, TrashSerializer)
         return Response({**answer.data, "bytes": trash_bytes(repository_id, now=now)})
 
-    @extend_schema(request=None, responses=PurgedSerializer)
+    @extend_schema(request=None, responses={200: PurgedSerializer})
     def delete(self, request: Request, name: str) -> Response:
         """Let go of it now; nothing brings it back."""
         _, repository_id = authorise_repository(caller_of(request), Action.DELETE, name)

@@ -78,7 +78,7 @@ class TagSerializer(serializers.Serializer[Tag]):
         role: str | None = self.context["rules"].protection(tag.name).role
         return role
 
-    @extend_schema_field(serializers.JSONField(allow_null=True))
+    @extend_schema_field({"type": ["object", "null"]})
     def get_retention(self, tag: Tag) -> None:
         return None
 

@@ -10,11 +10,15 @@ ADMIN, OWNER, ANONYMOUS, TRAVELLER = "admin", "alice", "", "traveller"
 TRAVELLERS = {"username": TRAVELLER}
 ISSUER = "https://ci.example.org"
 NEW_PASSWORD = "a much longer horse"
+# The body `{"digest": …}` of what an earlier step kept.
+KEPT_DIGEST = object()
 
 
 @dataclass
 class Step:
-    """`keep` names what of the answer later steps need: a field, and the parameter it becomes."""
+    """`keep` names what of the answer later steps need: a field (`results.0.id` where it is nested), and the parameter
+    that it becomes.
+    """
 
     operation: str
     body: Any = None
@@ -31,6 +35,7 @@ def journey() -> Iterator[Step]:
     yield Step("getUsers", query={"search": "trav", "sort": "-created", "limit": 1})
     yield from _teams()
     yield from _accounts()
+    yield from _repositories()
 
 
 def _teams() -> Iterator[Step]:
@@ -92,3 +97,25 @@ def _accounts() -> Iterator[Step]:
     yield Step("patchUser", {"auditor": True, "active": True}, path=TRAVELLERS)
     yield Step("postUserSignOut", path=TRAVELLERS)
     yield Step("deleteUser", path=TRAVELLERS)
+
+
+def _repositories() -> Iterator[Step]:
+    """About an image that is there already, with the tags `latest` and `old`."""
+    app: dict[str, Any] = {"name": "alice/app"}
+    old = {**app, "tag": "old"}
+    yield Step("getRepositories", query={"team": "alice", "search": "app", "sort": "-name"})
+    yield Step("getRepository", path=app)
+    yield Step("patchRepository", {"visibility": "private"}, path=app)
+    yield Step("getRepositoryTags", query={"search": "o", "sort": "-pushed"}, path=app)
+    yield Step("getRepositoryTag", path=old, keep=("digest", "digest"))
+    yield Step("patchRepositoryTag", {"expires_at": None}, path=old)
+    yield Step("getRepositoryManifest", path=app)
+    yield Step("deleteRepositoryTag", path=old)
+    yield Step("getTagHistory", path=old)
+    yield Step("getRepositoryTrash", path=app)
+    yield Step("postTagRestore", KEPT_DIGEST, path=old)
+    yield Step("postRepositoryTagsDelete", {"tags": ["old"], "preview": True}, path=app)
+    yield Step("deleteRepositoryTrash", path=app)
+    yield Step("deleteRepository", path=app)
+    yield Step("getTeamTrash", path={"team": "alice"}, keep=("results.0.id", "repository_id"))
+    yield Step("postTeamTrashRestore", {}, path={"team": "alice"})

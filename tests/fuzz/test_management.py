@@ -1,7 +1,7 @@
 """The management API of a live server against its own description: by one journey that reaches all of it, and by
 requests that Schemathesis makes up from the description, valid ones and others.
 
-`make fuzz` makes up many of them, and others each time; `make test` few, and always the same.
+`make fuzz` makes up many of them, and others each time; fewer than ten for each operation are always the same.
 """
 
 import os
@@ -27,11 +27,11 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.access.live_people import CAST, run_in
-from tests.fuzz.journey import ADMIN, ANONYMOUS, ISSUER, OWNER, journey
+from tests.fuzz.journey import ADMIN, ANONYMOUS, ISSUER, KEPT_DIGEST, OWNER, journey
 from tests.live_server import default_database, live_server
 from tests.people import PASSWORD
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.fuzz]
 EXAMPLES = int(os.environ.get("LADING_FUZZ_EXAMPLES", "2"))
 MEMBER = "bob"
 THOROUGH = EXAMPLES >= 10
@@ -53,12 +53,24 @@ CHECKS = [
 # What is there, of which each may lose something: nobody of those who ask is among them.
 THINGS = """
 from accounts.models import RepositoryGrant, Team, TrustedIdentity, User
+from accounts.rights import ANONYMOUS
+from oci.names import TagName
+from repositories.manifests import put_manifest
 from repositories.models import Repository, TagRule
+from tests.factories import encode, index_manifest
 from tests.people import make_access_token, make_robot, make_team
 team = Team.objects.get(slug="alice")
 make_team("other", otto="owner", nina="reader")
 make_team("alice", ned="reader", nick="maintainer")
-Repository.objects.create(team=team, name="alice/app")
+app = Repository.objects.create(team=team, name="alice/app")
+for tag in ("latest", "old"):
+    put_manifest(
+        repository_id=app.pk,
+        principal=ANONYMOUS,
+        reference=TagName(tag),
+        payload=encode(index_manifest(annotations={"tag": tag})),
+        content_type="",
+    )
 for name in ("ci", "builder"):
     robot, _ = make_robot(team, name)
     for number in range(3):
@@ -75,7 +87,9 @@ POOLS = {
     "team": ["alice", "alice", "other", "nowhere"],
     "username": ["nina", "ned", "nick", "otto", "nobody", "me"],
     "robot": ["ci", "builder", "nothing"],
-    **dict.fromkeys(("grant_id", "identity_id", "rule_id", "token_id"), range(1, 30)),
+    "name": ["alice/app", "alice/app", "alice/nothing"],
+    "tag": ["latest", "old", "nothing"],
+    **dict.fromkeys(("grant_id", "identity_id", "repository_id", "rule_id", "token_id"), range(1, 30)),
 }
 # Wrong passwords slow down whoever comes from this address.
 LAST = ("putAccountPassword", "postSession")
@@ -111,17 +125,24 @@ def test_every_operation_can_succeed(server, description):
     for step in journey():
         operation = known[step.operation]
         path = {name: {**kept, **step.path}[name] for name in re.findall(r"{(\w+)}", operation.path)}
-        body = {} if step.body is None else {"body": step.body, "media_type": "application/json"}
+        given = {"digest": kept["digest"]} if step.body is KEPT_DIGEST else step.body
+        body = {} if given is None else {"body": given, "media_type": "application/json"}
         case = operation.Case(path_parameters=path, query=dict(step.query), **body)
         answer = send(server, case, step.who, kept.get(step.who, PASSWORD))
         assert 200 <= answer.status_code < 300, (step, answer.text)
         case.validate_response(answer, checks=CHECKS)
         if step.keep:
-            kept[step.keep[1]] = answer.json()[step.keep[0]]
+            kept[step.keep[1]] = found_in(answer.json(), step.keep[0])
         if step.operation == "putAccountPassword":
             kept[step.who] = step.body["password"]
         reached.add(step.operation)
     assert reached == set(known)
+
+
+def found_in(document, field):
+    for part in field.split("."):
+        document = document[int(part) if part.isdigit() else part]
+    return document
 
 
 @pytest.mark.timeout(900)
