@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+import hypothesis
 import pytest
 from django.db.backends.base.operations import BaseDatabaseOperations
 
@@ -13,6 +14,10 @@ from tests.s3_server import s3_server, versitygw
 from tests.services import ServiceUnavailable
 
 SERVICES = {"s3_service": versitygw, "gcs_service": fake_gcs_server, "azure_service": azurite}
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("lading", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("lading")
 
 
 def pytest_collection_finish(session):
