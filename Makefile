@@ -12,7 +12,7 @@ WITH_SERVICES = $(PYTHON_BIN)/python -m tests.services
 # database of each server that it starts, and so covers both in one run.
 SQLITE_TESTS = $(wildcard tests/api tests/collection tests/events)
 
-FAST = not clients and not stores and not faults and not fuzz
+FAST = not clients and not stores and not faults and not fuzz and not timing
 
 ##@ Use
 
@@ -50,6 +50,10 @@ faults: venv services ## Take the way to the database through every fault at eve
 .PHONY: fuzz
 fuzz: venv services ## Send the management API what can be made up from its description (three minutes)
 	@LADING_FUZZ_EXAMPLES=15 $(WITH_SERVICES) -- $(PYTEST) tests/fuzz -s
+
+.PHONY: timing
+timing: venv services ## Measure whether a sign-in's duration says that a user exists
+	@$(WITH_SERVICES) -- $(PYTEST) tests/access -m timing -s
 
 .PHONY: bench
 bench: venv services ## Measure speed and memory
