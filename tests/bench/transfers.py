@@ -155,6 +155,19 @@ def time_pushes(host: str, port: int, count: int, layers: int, layer_size: int) 
     return span
 
 
+def time_each_push(host: str, port: int, count: int, layers: int, layer_size: int) -> list[float]:
+    """This will push `count` new images one after the other; how many seconds each took."""
+    images = [new_image(layers, layer_size) for _ in range(count)]
+    client = Client(host, port)
+    seconds = []
+    for number, image in enumerate(images):
+        began = time.monotonic()
+        client.push(image, f"push-{number}")
+        seconds.append(time.monotonic() - began)
+    client.close()
+    return seconds
+
+
 def _slices(frames: bytes) -> Iterator[bytes]:
     view = memoryview(frames)
     for start in range(0, len(view), SEND):

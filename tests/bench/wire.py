@@ -40,11 +40,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Load:
-    """How many answers came in `seconds`, and the latency (seconds) that 99 of 100 stayed below."""
+    """How many answers came in `seconds`, and the latencies (seconds) that half and 99 of 100 stayed below."""
 
     answers: int
     seconds: float
     slowest_percent: float
+    median: float
 
 
 class Connection:
@@ -129,4 +130,4 @@ def _repeat(opened: dict[int, Connection], poll: select.epoll, seconds: float) -
                 busy -= 1
     elapsed = time.perf_counter() - started
     latencies.sort()
-    return Load(len(latencies), elapsed, latencies[int(len(latencies) * 0.99)])
+    return Load(len(latencies), elapsed, latencies[int(len(latencies) * 0.99)], latencies[len(latencies) // 2])
