@@ -8,10 +8,6 @@ SHELL := /bin/bash
 PYTHON_BIN := .venv/bin
 PYTEST = $(PYTHON_BIN)/python -m pytest $(PYTEST_ARGS)
 WITH_SERVICES = $(PYTHON_BIN)/python -m tests.services
-# These run again on SQLite, which takes its own way through locks and transactions. tests/live chooses the
-# database of each server that it starts, and so covers both in one run.
-SQLITE_TESTS = $(wildcard tests/api tests/collection tests/events)
-
 FAST = not clients and not stores and not faults and not fuzz and not timing
 
 ##@ Use
@@ -24,11 +20,9 @@ run: ## Serve on 127.0.0.1:5000, with SQLite and ./data
 ##@ Check
 
 .PHONY: test
-test: venv services ## Run the tests on PostgreSQL, then the protocol's on SQLite (PYTEST_ARGS="-k name")
-	@echo "== tests on PostgreSQL"
-	@$(WITH_SERVICES) -- $(PYTEST) -m "$(FAST)"
-	@echo "== tests on SQLite: $(or $(SQLITE_TESTS),none yet)"
-	@$(if $(SQLITE_TESTS),$(WITH_SERVICES) --sqlite -- $(PYTEST) -m "$(FAST)" $(SQLITE_TESTS))
+test: venv services ## Run the tests on PostgreSQL and the protocol's on SQLite, side by side (PYTEST_ARGS="-k name")
+	@$(MAKE) --no-print-directory -f tests/groups.mk --keep-going --jobs=$$(nproc) --output-sync=target \
+		FAST="$(FAST)" PYTEST_ARGS='$(PYTEST_ARGS)'
 
 .PHONY: conformance
 conformance: venv services ## Run the OCI conformance programs against Lading
