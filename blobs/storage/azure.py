@@ -114,7 +114,7 @@ class AzureBlobStore(PartedBlobStore):
                 key, size = item.name[start:], int(item.size or 0)
                 # The list does not tell an empty blob from one that is only staged.
                 complete = size > 0 or self.find_size(key) is not None
-                yield StoredObject(key, size if complete else self.remains_size(key) or 0, complete)
+                yield StoredObject(key, size if complete else self.remains_size(key) or 0, complete, item.last_modified)
 
     def check(self) -> None:
         with refusals():

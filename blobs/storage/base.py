@@ -4,7 +4,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from oci.errors import OCIError
@@ -45,11 +45,15 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A key that the storage holds; `size` in bytes. `complete` is False while an upload writes to it."""
+    """A key that the storage holds; `size` in bytes. `complete` is False while an upload writes to it.
+
+    `changed_at` is when it was last written, by the storage's clock, where that is known.
+    """
 
     key: str
     size: int
     complete: bool
+    changed_at: datetime | None = None
 
 
 class ByteStream(Iterator[bytes]):

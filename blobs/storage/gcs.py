@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote
 
 from google.api_core.exceptions import NotFound, PreconditionFailed
@@ -109,9 +110,9 @@ class GCSBlobStore(PartedBlobStore):
     def objects(self) -> Iterator[StoredObject]:
         start = len(self.prefix)
         with refusals():
-            for name, size in self._list("blobs/"):
-                key = _PART.sub("", name[start:])
-                yield StoredObject(key, size, complete=key == name[start:])
+            for item in self._find("blobs/"):
+                key = _PART.sub("", item.name[start:])
+                yield StoredObject(key, int(item.size), key == item.name[start:], item.updated)
 
     def check(self) -> None:
         with refusals():
@@ -163,16 +164,18 @@ class GCSBlobStore(PartedBlobStore):
         return f"{self.name(key)}.part.{part[1]}"
 
     def _list(self, key: str, *, most: int | None = None) -> Iterator[tuple[str, int]]:
-        found = self._client.list_blobs(
+        for item in self._find(key, most=most):
+            yield str(item.name), int(item.size)
+
+    def _find(self, key: str, *, most: int | None = None) -> Iterator[Any]:
+        yield from self._client.list_blobs(
             self._bucket,
             prefix=self.name(key),
             max_results=most,
-            fields="items(name,size),nextPageToken",
+            fields="items(name,size,updated),nextPageToken",
             timeout=self._times,
             retry=patience(),
         )
-        for blob in found:
-            yield str(blob.name), int(blob.size)
 
     def _delete_names(self, names: Sequence[str]) -> None:
         if len(names) == 1:

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from blobs.storage.base import (
@@ -97,11 +98,16 @@ class LocalBlobStore(BlobStore):
             for name in names:
                 path = Path(folder, name)
                 try:
-                    size = path.stat().st_size
+                    status = path.stat()
                 except FileNotFoundError:
                     continue  # Deleted since the folder was listed.
                 key = path.relative_to(self._root).as_posix()
-                yield StoredObject(key.removesuffix(_PARTIAL), size, complete=not key.endswith(_PARTIAL))
+                yield StoredObject(
+                    key.removesuffix(_PARTIAL),
+                    status.st_size,
+                    complete=not key.endswith(_PARTIAL),
+                    changed_at=datetime.fromtimestamp(status.st_mtime, UTC),
+                )
 
     def check(self) -> None:
         with _refusals():

@@ -5,7 +5,7 @@ Nothing about an upload is learnt from a list, which some stores give late. List
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
@@ -142,17 +142,17 @@ class S3BlobStore(BlobStore):
             if state is not None:
                 return self._acknowledged_size(key, state)
             # Something of it may be there all the same.
-            named = [size for name, size in self._list(self._objects.name(key)) if self._belongs(name, key)]
+            named = [size for name, size, _ in self._list(self._objects.name(key)) if self._belongs(name, key)]
             return sum(named) if named or any(self._open_uploads(key)) else None
 
     def objects(self) -> Iterator[StoredObject]:
         start = len(self._objects.prefix)
         with refusals():
-            for name, size in self._list(self._objects.name("blobs/")):
+            for name, size, changed_at in self._list(self._objects.name("blobs/")):
                 key = _TAIL.sub("", name[start:])
-                yield StoredObject(key, size, complete=key == name[start:])
-            for name, _ in self._open_uploads("blobs/", exact=False):
-                yield StoredObject(name[start:], 0, complete=False)
+                yield StoredObject(key, size, key == name[start:], changed_at)
+            for name, _, begun_at in self._open_uploads("blobs/", exact=False):
+                yield StoredObject(name[start:], 0, complete=False, changed_at=begun_at)
 
     def check(self) -> None:
         with refusals():
@@ -228,27 +228,27 @@ class S3BlobStore(BlobStore):
     def _names_of(self, key: str) -> set[str]:
         """The object of a key and its tails; the object itself whether or not the list shows it yet."""
         name = self._objects.name(key)
-        return {name} | {found for found, _ in self._list(name) if self._belongs(found, key)}
+        return {name} | {found for found, _, _ in self._list(name) if self._belongs(found, key)}
 
     def _belongs(self, name: str, key: str) -> bool:
         return _TAIL.sub("", name) == self._objects.name(key)
 
-    def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
+    def _list(self, prefix: str) -> Iterator[tuple[str, int, datetime]]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._objects.bucket, Prefix=prefix)
         for page in pages:
             for item in page.get("Contents", ()):
-                yield str(item["Key"]), int(item["Size"])
+                yield str(item["Key"]), int(item["Size"]), item["LastModified"]
 
-    def _open_uploads(self, key: str, *, exact: bool = True) -> Iterator[tuple[str, str]]:
+    def _open_uploads(self, key: str, *, exact: bool = True) -> Iterator[tuple[str, str, datetime]]:
         name = self._objects.name(key)
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._objects.bucket, Prefix=name)
         for page in pages:
             for item in page.get("Uploads", ()):
                 if not exact or item["Key"] == name:
-                    yield str(item["Key"]), str(item["UploadId"])
+                    yield str(item["Key"]), str(item["UploadId"]), item["Initiated"]
 
     def _abort_uploads(self, key: str) -> None:
-        for _, upload_id in list(self._open_uploads(key)):
+        for _, upload_id, _ in list(self._open_uploads(key)):
             try:
                 self._client.abort_multipart_upload(**self._objects.place(key), UploadId=upload_id)
             except ClientError as error:

@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
 
 import pytest
@@ -390,3 +391,13 @@ def test_content_comes_in_one_pass(store, key):
     source = chain([b"a"], iter([b"b", b"c"]))
     store.write(key, source, offset=0, state={})
     assert next(source, None) is None
+
+
+def test_lists_tell_when_an_object_was_written(store, upload):
+    before = datetime.now(UTC) - timedelta(seconds=5)
+    upload.write(CONTENT)
+    (unsealed,) = {item.changed_at for item in store.objects()}
+    upload.seal()
+    (sealed,) = {item.changed_at for item in store.objects()}
+    for moment in (unsealed, sealed):
+        assert before < moment < datetime.now(UTC) + timedelta(seconds=5)
