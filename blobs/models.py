@@ -21,12 +21,20 @@ TAG_RULES = "repositories_tagrule"
 
 
 class Blob(models.Model):
-    """Stored content, once for all repositories; its storage key is the key of the upload that brought it."""
+    """Stored content, once for all repositories; its storage key is the key of the upload that brought it.
+
+    `scrubbed_at` is when the scrub last came by, `verified_at` when the bytes last had the digest. A blob in quarantine
+    is given to nobody, as if it were not there, until right bytes come.
+    """
 
     digest = DigestField()
     size = models.BigIntegerField()
     storage_key = ByteOrderedField(max_length=STORAGE_KEY_LENGTH)
     created_at = models.DateTimeField(default=timezone.now)
+    scrubbed_at = models.DateTimeField(null=True)
+    verified_at = models.DateTimeField(null=True)
+    quarantined_at = models.DateTimeField(null=True)
+    quarantine_reason = models.CharField(max_length=200, blank=True, default="", db_default="")
 
     class Meta:
         constraints = (
@@ -34,9 +42,26 @@ class Blob(models.Model):
             models.UniqueConstraint(fields=["storage_key"], name="blob_storage_key_unique"),
             models.CheckConstraint(condition=Q(size__gte=0), name="blob_size_not_negative"),
         )
+        indexes = (
+            models.Index(fields=["scrubbed_at", "id"], name="blob_scrub_order"),
+            models.Index(  # the list of those in quarantine
+                fields=["quarantined_at", "id"], condition=Q(quarantined_at__isnull=False), name="blob_quarantined"
+            ),
+        )
 
     def __str__(self) -> str:
         return self.digest
+
+
+class ScrubClaim(models.Model):
+    """The one row that the scrub at work holds until `busy_until`, so that its rate holds for all hosts together."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    token = models.UUIDField(null=True)
+    busy_until = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(id=1), name="scrub_claim_is_one"),)
 
 
 class RepositoryBlob(models.Model):

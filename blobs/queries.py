@@ -13,6 +13,9 @@ from oci.errors import BlobUnknown
 from oci.names import RepositoryName
 from registry_project.database import fetch_all
 
+# What clients are told, who would say only that the blob is unknown.
+IN_QUARANTINE = "what is stored of it is damaged and in quarantine until it is pushed again"
+
 
 @dataclass(frozen=True, slots=True)
 class StoredBlob:
@@ -41,11 +44,9 @@ _FROM = (
 
 
 def get_blob(name: RepositoryName, digest: Digest) -> StoredBlob:
-    """Raise BlobUnknown unless the repository has the blob."""
-    rows = fetch_all(f"SELECT b.id, b.size, b.storage_key{_FROM}", [name.text, str(digest)])
-    if not rows:
-        raise BlobUnknown({"digest": str(digest)})
-    blob_id, size, storage_key = cast("tuple[int, int, str]", rows[0])
+    """Raise BlobUnknown unless the repository has the blob, and while it is in quarantine."""
+    rows = fetch_all(f"SELECT b.quarantined_at, b.id, b.size, b.storage_key{_FROM}", [name.text, str(digest)])
+    blob_id, size, storage_key = cast("tuple[int, int, str]", _readable(rows, digest))
     return StoredBlob(blob_id, digest, size, storage_key)
 
 
@@ -53,11 +54,20 @@ def get_offered_blob(name: RepositoryName, digest: Digest) -> OfferedBlob:
     """As `get_blob`, with what is needed to know whether a push may rely on the blob staying."""
     half = connection.ops.adapt_datetimefield_value(timezone.now() + settings.GC_GRACE / 2)
     rows = fetch_all(
-        "SELECT b.id, b.size, b.storage_key, r.id, l.leased_until < %s AND NOT EXISTS"
+        "SELECT b.quarantined_at, b.id, b.size, b.storage_key, r.id, l.leased_until < %s AND NOT EXISTS"
         f" (SELECT 1 FROM {MANIFEST_REFERENCES} u WHERE u.blob_id = b.id AND u.repository_id = r.id){_FROM}",
         [half, name.text, str(digest)],
     )
+    blob_id, size, storage_key, repository_id, needs_lease = cast(
+        "tuple[int, int, str, int, bool]", _readable(rows, digest)
+    )
+    return OfferedBlob(StoredBlob(blob_id, digest, size, storage_key), repository_id, bool(needs_lease))
+
+
+def _readable(rows: list[tuple[object, ...]], digest: Digest) -> tuple[object, ...]:
     if not rows:
         raise BlobUnknown({"digest": str(digest)})
-    blob_id, size, storage_key, repository_id, needs_lease = cast("tuple[int, int, str, int, bool]", rows[0])
-    return OfferedBlob(StoredBlob(blob_id, digest, size, storage_key), repository_id, bool(needs_lease))
+    quarantined_at, *blob = rows[0]
+    if quarantined_at is not None:
+        raise BlobUnknown({"digest": str(digest), "reason": IN_QUARANTINE})
+    return tuple(blob)

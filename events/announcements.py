@@ -94,6 +94,13 @@ def blob_pulled(*, name: object, digest: object, size: int, principal: str = "")
         _record_pull(wanting, _blob(str(name), str(digest), size), principal)
 
 
+def blob_quarantined(*, digest: object, size: int, tags: Iterable[tuple[str, str]]) -> None:
+    """The stored bytes are damaged: one event for each tag (repository and name) that needs it."""
+    if wanting := _wanting(Action.QUARANTINE, _BLOB):
+        targets = [_blob(repository, str(digest), size, tag=tag) for repository, tag in tags]
+        _record(wanting, Action.QUARANTINE, targets)
+
+
 def blob_deleted(*, repository_id: int, digest: object) -> None:
     if wanting := _wanting(Action.DELETE):
         _record(wanting, Action.DELETE, [Target(_repository_name(repository_id), digest=str(digest))])
@@ -130,8 +137,8 @@ def _manifest(
     return Target(name, media_type, digest, size, tag=tag, path=f"{name}/manifests/{digest}", references=references)
 
 
-def _blob(name: str, digest: str, size: int, from_repository: str = "") -> Target:
-    return Target(name, _BLOB, digest, size, from_repository=from_repository, path=f"{name}/blobs/{digest}")
+def _blob(name: str, digest: str, size: int, from_repository: str = "", tag: str = "") -> Target:
+    return Target(name, _BLOB, digest, size, tag=tag, from_repository=from_repository, path=f"{name}/blobs/{digest}")
 
 
 def _references(payload: bytes) -> Sequence[Mapping[str, Any]]:

@@ -9,6 +9,8 @@ class AuditAction(StrEnum):
     BLOB_PUSH = "blob.push"
     BLOB_MOUNT = "blob.mount"
     BLOB_DELETE = "blob.delete"
+    BLOB_QUARANTINE = "blob.quarantine"
+    BLOB_HEAL = "blob.heal"
     MANIFEST_PUSH = "manifest.push"
     MANIFEST_DELETE = "manifest.delete"
     TAG_CREATE = "tag.create"

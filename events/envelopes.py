@@ -26,6 +26,7 @@ class Action(StrEnum):
     PULL = "pull"
     MOUNT = "mount"
     DELETE = "delete"
+    QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True, slots=True)

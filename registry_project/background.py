@@ -1,11 +1,16 @@
-"""The embedded worker: the periodic tasks in one process beside the server, where there is no Celery broker."""
+"""The embedded worker: the periodic tasks in one process beside the server, where there is no Celery broker.
+
+They run one after the other, in one thread; what takes long by intention has a thread of its own.
+"""
 
 import logging
 import os
 import signal
 import threading
 import time
+from datetime import timedelta
 from types import FrameType
+from typing import Any
 
 from registry_project.lifeline import end_with_parent
 
@@ -32,15 +37,23 @@ def main() -> None:
 
 
 def _run_until(stopping: threading.Event) -> None:
-    from django.db import close_old_connections
-
-    from registry_project.metrics import background_round
-    from registry_project.schedule import periodic_tasks
+    from registry_project.schedule import periodic_tasks, takes_long
     from registry_project.tracing import start_tracing
 
     start_tracing()
-
     tasks = periodic_tasks()
+    slow = [(task, interval) for task, interval in tasks if takes_long(task)]
+    if slow:
+        # The process does not wait for it at the end: what it has not finished it begins again.
+        threading.Thread(target=_repeat, args=(slow, stopping), name="slow tasks", daemon=True).start()
+    _repeat([(task, interval) for task, interval in tasks if not takes_long(task)], stopping)
+
+
+def _repeat(tasks: list[tuple[Any, timedelta]], stopping: threading.Event) -> None:
+    from django.db import close_old_connections
+
+    from registry_project.metrics import background_round
+
     due = dict.fromkeys(range(len(tasks)), time.monotonic())
     while not stopping.is_set():
         for index, (task, interval) in enumerate(tasks):

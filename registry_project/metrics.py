@@ -104,6 +104,10 @@ collection_bytes = Counter(
     ["kind"],
     registry=REGISTRY,
 )
+scrub_blobs = Counter(
+    "registry_scrub_blobs", "Blobs that were read again, by what came of it.", ["outcome"], registry=REGISTRY
+)
+scrub_bytes = Counter("registry_scrub_bytes", "Bytes of blobs that were read again.", registry=REGISTRY)
 notification_events = Counter(
     "registry_notifications_events",
     "Events for an endpoint: how many there were, and how the attempts to deliver them ended.",
@@ -248,6 +252,12 @@ def targets_reviewed(kind: str, *, collected: int, kept: int, postponed: int, si
     for outcome, count in (("collected", collected), ("kept", kept), ("postponed", postponed)):
         collection_targets.labels(kind, outcome).inc(count)
     collection_bytes.labels(kind).inc(size)
+
+
+def blob_scrubbed(outcome: str, *, size: int) -> None:
+    """This will count one blob that was read again, of `size` bytes."""
+    scrub_blobs.labels(outcome).inc()
+    scrub_bytes.inc(size)
 
 
 def events_queued(counts: Mapping[str, int]) -> None:

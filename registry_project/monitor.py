@@ -15,7 +15,7 @@ from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from blobs.models import BlobReview, StorageDeletion, UploadSession
+from blobs.models import Blob, BlobReview, StorageDeletion, UploadSession
 from blobs.storage import get_store
 from events.models import WebhookDelivery
 from events.receivers import receivers
@@ -123,6 +123,7 @@ def _queues() -> Iterator[GaugeMetricFamily]:
         value=_count(f"SELECT 1 FROM {uploads} WHERE completed_digest = ''"),
     )
     yield from _reviews(now)
+    yield from _scrub(now)
     if receivers():
         yield from _notifications(now)
 
@@ -147,6 +148,20 @@ def _reviews(now: datetime) -> Iterator[GaugeMetricFamily]:
     yield from (waiting, due, failing, oldest)
     yield GaugeMetricFamily(
         "lading_collection_paused", "1 while collection rests.", value=int(find_pause() is not None)
+    )
+
+
+def _scrub(now: datetime) -> Iterator[GaugeMetricFamily]:
+    yield GaugeMetricFamily(
+        "registry_scrub_quarantined_blobs",
+        "Blobs whose stored bytes are damaged, and that nobody can pull.",
+        value=_count(f"SELECT 1 FROM {Blob._meta.db_table} WHERE quarantined_at IS NOT NULL"),
+    )
+    first = Blob.objects.filter(scrubbed_at__isnull=False).order_by("scrubbed_at", "id").first()
+    yield GaugeMetricFamily(
+        "registry_scrub_oldest_seconds",
+        "How long ago the blob was read whose turn comes next; with the scrub off it only grows.",
+        value=(now - first.scrubbed_at).total_seconds() if first and first.scrubbed_at else 0,
     )
 
 

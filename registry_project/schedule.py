@@ -11,7 +11,7 @@ from events.receivers import receivers
 from events.tasks import deliver_notifications, keep_audit_log
 from registry_gc.collection.tasks import collect, sweep
 from registry_project.tasks import clear_sessions
-from repositories.tasks import end_expired
+from repositories.tasks import end_expired, scrub
 
 _SWEEP_INTERVAL = timedelta(minutes=1)
 _ROLL_UP_INTERVAL = timedelta(seconds=30)
@@ -19,6 +19,7 @@ _NOTIFICATIONS_INTERVAL = timedelta(seconds=1)
 _SIGN_IN_PURGE_INTERVAL = timedelta(minutes=1)
 _SESSIONS_INTERVAL = timedelta(hours=6)
 _EXPIRY_INTERVAL = timedelta(seconds=30)
+_SCRUB_INTERVAL = timedelta(seconds=10)
 _AUDIT_INTERVAL = timedelta(hours=1)
 _ACCOUNTS_INTERVAL = timedelta(hours=1)
 
@@ -41,4 +42,11 @@ def periodic_tasks() -> list[tuple[Any, timedelta]]:
         tasks += [(task, _ACCOUNTS_INTERVAL) for task in (rotate_signing_keys, purge_old_refresh_tokens, warn_of_ends)]
     if receivers():
         tasks.append((deliver_notifications, _NOTIFICATIONS_INTERVAL))
+    if settings.SCRUB_ENABLED:
+        tasks.append((scrub, _SCRUB_INTERVAL))
     return tasks
+
+
+def takes_long(task: Any) -> bool:
+    """Whether a round lasts minutes by intention: nothing else may wait for it."""
+    return task is scrub

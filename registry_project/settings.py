@@ -167,6 +167,9 @@ GC_INTERVAL = CONFIGURATION.gc.interval
 _signed = REDIRECT_THROUGH.options.duration if REDIRECT_THROUGH else SIGNED_URLS
 GC_LINGER = max(CONFIGURATION.gc.linger, _signed + timedelta(hours=1)) if CONFIGURATION.gc.linger else timedelta()
 TRASH_KEEP = CONFIGURATION.trash.keep
+SCRUB_ENABLED = CONFIGURATION.scrub.enabled
+SCRUB_INTERVAL = CONFIGURATION.scrub.interval
+SCRUB_RATE = CONFIGURATION.scrub.rate
 AUDIT_KEEP = CONFIGURATION.audit.keep
 NOTIFICATIONS = CONFIGURATION.notifications
 EGRESS = AllowList(CONFIGURATION.egress.allow, CONFIGURATION.egress.ports)

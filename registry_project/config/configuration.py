@@ -27,6 +27,7 @@ from registry_project.config.own import (
     Egress,
     Limits,
     Retention,
+    Scrub,
     Teams,
     Trash,
     Web,
@@ -87,6 +88,8 @@ class Sections(Section):
     """Background work in processes of its own."""
     gc: Collection = Collection()
     """Garbage collection."""
+    scrub: Scrub = Scrub()
+    """Reading stored blobs again, to find those that are damaged."""
     audit: Audit = Audit()
     """The audit log; docs/audit.md."""
     egress: Egress = Egress()

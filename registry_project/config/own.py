@@ -10,7 +10,16 @@ from limits import parse as parse_rate
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from registry_project.config.section import Ignored, Secret, Section
-from registry_project.config.values import Duration, DurationOrNever, Positive, Text, Untyped, parse_size, parse_text
+from registry_project.config.values import (
+    Duration,
+    DurationOrNever,
+    Flag,
+    Positive,
+    Text,
+    Untyped,
+    parse_size,
+    parse_text,
+)
 from registry_project.networks import find_network
 
 
@@ -48,6 +57,22 @@ class Collection(Section):
     linger: Duration = timedelta(hours=2)
     """How long the bytes of a collected blob stay, for downloads that began before; never less than an hour longer than
     signed addresses live, except `0`."""
+
+
+def _reading_rate(raw: object) -> object:
+    size = parse_size(raw)
+    if size is not None and size < 1:
+        raise ValueError("expected a size such as 20MB, or nothing for no limit")
+    return size
+
+
+class Scrub(Section):
+    enabled: Flag = True
+    """`false` never reads stored blobs again to see whether they are still right."""
+    interval: Duration = timedelta(days=30)
+    """How long after a blob was read its turn comes again, as far as `rate` allows."""
+    rate: Annotated[int | None, BeforeValidator(_reading_rate)] = 10 * 2**20
+    """Most bytes to read per second, of all hosts together, such as `20MB`; `null`, no limit."""
 
 
 class Audit(Section):
