@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from repositories.api.quarantine import QuarantineView
 from repositories.api.repositories import (
     RepositoriesView,
     RepositoryTrashView,
@@ -29,6 +30,7 @@ urlpatterns = [
     path(f"{_TEAM}/tag-rules/<int:rule_id>", TagRuleView.as_view(), name="tag_rule"),
     path(f"{_TEAM}/trash", TeamTrashView.as_view(), name="team_trash"),
     path(f"{_TEAM}/trash/<int:repository_id>/restore", TeamTrashRestoreView.as_view(), name="team_trash_restore"),
+    path("quarantine", QuarantineView.as_view(), name="quarantine"),
     path("repositories", RepositoriesView.as_view(), name="repositories"),
     path(f"{_REPOSITORY}/-/tags", RepositoryTagsView.as_view(), name="repository_tags"),
     path(f"{_REPOSITORY}/-/tags/delete", RepositoryTagsDeleteView.as_view(), {"tag": "delete"}, name="tags_delete"),

@@ -206,6 +206,7 @@ INSTANCE = dict(
         GET    teams                                          401  200  200 200 200 200 200 200
         POST   teams                                          401  403  403 403 403 403 403 201
         GET    audit                                          401  403  403 403 200 200 200 200
+        GET    quarantine                                     401  403  403 403 403 403 200 200
         GET    access/explain                                 401  200  200 200 200 200 200 200
         GET    access/explain#another                         401  403  403 403 403 403 200 200
         GET    access/roles                                   200  200  200 200 200 200 200 200

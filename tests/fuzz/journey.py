@@ -33,6 +33,7 @@ def journey() -> Iterator[Step]:
     yield Step("getRoles", who=ANONYMOUS)
     yield Step("postUsers", {"username": TRAVELLER, "password": PASSWORD})
     yield Step("getUsers", query={"search": "trav", "sort": "-created", "limit": 1})
+    yield Step("getQuarantine", query={"sort": "quarantined", "limit": 1})
     yield from _teams()
     yield from _accounts()
     yield from _repositories()
