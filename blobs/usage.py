@@ -87,3 +87,27 @@ def _lock_usage(team_id: int) -> TeamUsage:
 def recount(team_id: int) -> int:
     """What `usage_of` must give, from the blobs themselves."""
     return int(TeamBlob.objects.filter(team_id=team_id).aggregate(total=Sum("blob__size"))["total"] or 0)
+
+
+def usage_beside_recount(team_id: int) -> tuple[int, int]:
+    """What `usage_of` and `recount` give, at one moment."""
+    counted = (
+        "SELECT COALESCE(SUM(b.size), 0) FROM blobs_teamblob t JOIN blobs_blob b ON b.id = t.blob_id"
+        " WHERE t.team_id = %s"
+    )
+    used, exact = fetch_all(f"SELECT ({_USAGE}), ({counted})", [team_id] * 3)[0]
+    return int(str(used)), int(str(exact))
+
+
+@retried
+def correct_usage(team_id: int) -> int:
+    """Make the account of a team what its blobs come to; by how many bytes it was wrong.
+
+    Beside pushes, which append rows and look at no counter.
+    """
+    with writing():
+        # Two who correct it at once would do so twice.
+        _lock_usage(team_id)
+        used, exact = usage_beside_recount(team_id)
+        UsageDelta.objects.create(team_id=team_id, size=exact - used)
+    return exact - used
