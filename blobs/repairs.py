@@ -26,9 +26,11 @@ def settle_unnamed(item: StoredObject) -> str | None:
             healed = f"they are those of {blob.digest}, which is whole again; "
             break
     not_before = timezone.now() + max(settings.TRASH_KEEP, settings.GC_LINGER)
+    if get_store().size(item.key) is None:
+        return healed or None
     with writing():
         # An upload in flight has named its key before the first byte, so nothing will ever name this one.
-        if is_named(item.key) or get_store().size(item.key) is None:
+        if is_named(item.key):
             return healed or None
         deletion = StorageDeletion(storage_key=item.key, size=item.size, not_before=not_before)
         StorageDeletion.objects.bulk_create([deletion], ignore_conflicts=True)

@@ -14,7 +14,16 @@ from blobs import copies
 from blobs.claims import CLAIM
 from blobs.deletions import drain_storage_deletions
 from blobs.integrity import check_integrity
-from blobs.models import Blob, BlobReview, RepositoryBlob, StorageDeletion, TeamUsage, UploadSession
+from blobs.models import (
+    Blob,
+    BlobReview,
+    RepositoryBlob,
+    StorageDeletion,
+    TeamBlob,
+    TeamUsage,
+    UploadSession,
+    UsageDelta,
+)
 from blobs.usage import recount, usage_of
 from oci.errors import Unavailable
 from registry_gc.collection.integrity import Result, check_everything
@@ -253,7 +262,10 @@ def test_accounts_are_recounted(registry, store, image):
 
 
 def test_rights_that_are_missing_come_back(registry, store, image):
+    team = Team.objects.get(slug="alice")
     RepositoryBlob.objects.filter(blob=blob_of(LAYER)).delete()
+    TeamBlob.objects.filter(blob=blob_of(LAYER)).delete()
+    UsageDelta.objects.create(team=team, size=-len(LAYER))
     Team.objects.update(quota_bytes=1)
     assert registry.get(f"/v2/{NAME}/blobs/{digest_of(LAYER)}").status == 404
     code, (finding,), _ = repair()
