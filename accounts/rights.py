@@ -97,7 +97,7 @@ RULES: Mapping[Action, Rule] = {
     Action.WRITE_RETENTION: Rule(
         _R, Role.MAINTAINER, False, "Change a repository's retention policy, run and revert it"
     ),
-    Action.DELETE_REPOSITORY: Rule(_R, Role.MAINTAINER, False, "Delete and restore repositories"),
+    Action.DELETE_REPOSITORY: Rule(_R, Role.MAINTAINER, False, "Delete, restore and purge repositories"),
     Action.UPDATE_REPOSITORY: Rule(_R, Role.OWNER, False, "Change a repository's visibility"),
     Action.READ_TEAM: Rule(_T, Role.READER, True, "See the team"),
     Action.READ_MEMBERS: Rule(_T, Role.READER, True, "See members and grants"),

@@ -24,6 +24,7 @@ class AuditAction(StrEnum):
     REPOSITORY_UPDATE = "repository.update"
     REPOSITORY_DELETE = "repository.delete"
     REPOSITORY_RESTORE = "repository.restore"
+    REPOSITORY_PURGE = "repository.purge"
     USER_CREATE = "user.create"
     USER_UPDATE = "user.update"
     USER_DELETE = "user.delete"

@@ -22,6 +22,8 @@ class Repository(models.Model):
     visibility = models.CharField(max_length=10, choices=Visibility, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now)
     deleted_at = models.DateTimeField(null=True)
+    # Since then nothing brings it back, and collection takes apart what it holds.
+    purged_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = (
@@ -31,13 +33,17 @@ class Repository(models.Model):
             models.CheckConstraint(
                 condition=Q(visibility__in=["", *Visibility.values]), name="repository_visibility_valid"
             ),
+            models.CheckConstraint(
+                condition=Q(purged_at__isnull=True) | Q(deleted_at__isnull=False), name="repository_purged_is_deleted"
+            ),
         )
         indexes = (
             models.Index(  # whether a bearer token is older than the end of an earlier repository of the name
                 fields=["name", "deleted_at"], condition=Q(deleted_at__isnull=False), name="repository_ended"
             ),
-            # What collection takes: deleted for longer than `trash.keep`.
+            # What collection takes: deleted for longer than `trash.keep`, and what it has begun with.
             models.Index(fields=["deleted_at"], condition=Q(deleted_at__isnull=False), name="repository_deleted"),
+            models.Index(fields=["purged_at"], condition=Q(purged_at__isnull=False), name="repository_purged"),
         )
 
     def __str__(self) -> str:

@@ -1,7 +1,8 @@
 """Deleting a whole repository, bringing it back, and changing its settings.
 
 A deleted repository keeps everything it holds for `trash.keep`, under a name that is free at once. Nothing is armed for
-its manifests, of which there may be many: collection finds it by `deleted_at`.
+its manifests, of which there may be many: collection finds it by `deleted_at`. When the time is over, or somebody does
+not want to wait for that, `purged_at` is set: from then on nothing brings it back, and collection takes it apart.
 """
 
 from datetime import datetime
@@ -74,10 +75,18 @@ def list_deleted(team: Team, *, now: datetime) -> "QuerySet[Repository]":
         .annotate(size=Sum("blob__size"))
         .values("size")
     )
-    return Repository.objects.filter(team=team, deleted_at__gt=now - settings.TRASH_KEEP).annotate(
-        size_bytes=Coalesce(Subquery(held), 0, output_field=BigIntegerField()),
-        restorable_until=F("deleted_at") + settings.TRASH_KEEP,
+    return (
+        _restorable(now)
+        .filter(team=team)
+        .annotate(
+            size_bytes=Coalesce(Subquery(held), 0, output_field=BigIntegerField()),
+            restorable_until=F("deleted_at") + settings.TRASH_KEEP,
+        )
     )
+
+
+def _restorable(now: datetime) -> "QuerySet[Repository]":
+    return Repository.objects.filter(deleted_at__gt=now - settings.TRASH_KEEP, purged_at=None)
 
 
 def get_deleted(team: Team, repository_id: int) -> Repository:
@@ -86,6 +95,35 @@ def get_deleted(team: Team, repository_id: int) -> Repository:
     if repository is None:
         raise NotFound("The team's trash has no such repository.")
     return repository
+
+
+def get_ended(team: Team, repository_id: int) -> Repository:
+    """As `get_deleted`, where it need not be restorable any more: whoever purges it again is told the same again."""
+    repository = Repository.objects.filter(team=team, pk=repository_id, deleted_at__isnull=False)
+    if (found := repository.select_related("team").first()) is None:
+        raise NotFound("The team's trash has no such repository.")
+    return found
+
+
+@retried
+def purge_repository(*, repository_id: int) -> None:
+    """Let go of a deleted repository before its time; collection may take it from now on, and nothing brings it back.
+
+    Doing it again changes nothing. Raises NotFound.
+    """
+    with writing():
+        if not fetch_all(
+            f"SELECT id FROM repositories_repository WHERE id = %s AND deleted_at IS NOT NULL{for_update()}",
+            [repository_id],
+        ):
+            raise NotFound
+        # In a statement of its own: one that waited for a restore, or for collection, does not see what that did.
+        deleted = Repository.objects.filter(pk=repository_id, deleted_at__isnull=False)
+        repository = deleted.first()
+        if repository is None:
+            raise NotFound
+        if deleted.filter(purged_at=None).update(purged_at=timezone.now()):
+            audit.record(action=AuditAction.REPOSITORY_PURGE, repository=repository.name, detail={"id": repository_id})
 
 
 @retried
@@ -103,7 +141,7 @@ def restore_repository(*, repository_id: int, name: RepositoryName) -> None:
         held = fetch_all(f"SELECT id FROM repositories_repository WHERE id = %s{for_update()}", [repository_id])
         if not teams or not held:
             raise NotFound
-        deleted = Repository.objects.filter(pk=repository_id, deleted_at__gt=timezone.now() - settings.TRASH_KEEP)
+        deleted = _restorable(timezone.now()).filter(pk=repository_id)
         repository = deleted.first()
         if repository is None:
             raise NotFound

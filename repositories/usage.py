@@ -34,7 +34,7 @@ _EXCLUSIVE = """
     WHERE t.team_id = %s
         AND NOT EXISTS (SELECT 1 FROM blobs_teamblob o WHERE o.blob_id = t.blob_id AND o.team_id <> t.team_id)"""
 # Manifests that a tag reaches are live, those that only restorable history reaches, or that a deleted repository
-# holds, are in the trash.
+# holds which can be restored, are in the trash.
 _TRASH = """
     WITH RECURSIVE held AS (SELECT id FROM repositories_repository WHERE team_id = %s),
     live(id) AS (
@@ -50,7 +50,7 @@ _TRASH = """
             AND manifest_id NOT IN (SELECT id FROM live)
         UNION
         SELECT m.id FROM repositories_manifest m JOIN repositories_repository r ON r.id = m.repository_id
-        WHERE r.team_id = %s AND r.deleted_at IS NOT NULL
+        WHERE r.team_id = %s AND r.deleted_at IS NOT NULL AND r.purged_at IS NULL
         UNION
         SELECT c.child_id FROM repositories_manifestchild c JOIN trash ON trash.id = c.parent_id
         WHERE c.child_id IS NOT NULL AND c.child_id NOT IN (SELECT id FROM live)

@@ -32,7 +32,9 @@ from repositories.removal import (
     change_repository,
     delete_repository,
     get_deleted,
+    get_ended,
     list_deleted,
+    purge_repository,
     restore_repository,
 )
 from repositories.trash import list_trash, purge_trash, trash_bytes
@@ -141,6 +143,17 @@ class TeamTrashView(ManagementView):
         if search := self.query["search"]:
             deleted = deleted.filter(name__icontains=search)
         return self.page(deleted, DeletedRepositorySerializer)
+
+
+class TeamTrashRepositoryView(ManagementView):
+    @extend_schema(request=None, responses={204: None})
+    def delete(self, request: Request, team: str, repository_id: int) -> Response:
+        """Let go of a deleted repository now; nothing brings it back."""
+        access = authorise_team(caller_of(request), Action.READ_TEAM, team)
+        check(access.credential, Action.DELETE_REPOSITORY, target_of(get_ended(access.team, repository_id)))
+        check_switched_on(Action.DELETE_REPOSITORY)
+        purge_repository(repository_id=repository_id)
+        return Response(status=204)
 
 
 class TeamTrashRestoreView(ManagementView):

@@ -7,6 +7,7 @@ from repositories.api.repositories import (
     RepositoriesView,
     RepositoryTrashView,
     RepositoryView,
+    TeamTrashRepositoryView,
     TeamTrashRestoreView,
     TeamTrashView,
 )
@@ -29,6 +30,7 @@ urlpatterns = [
     path(f"{_TEAM}/tag-rules", TagRulesView.as_view(), name="tag_rules"),
     path(f"{_TEAM}/tag-rules/<int:rule_id>", TagRuleView.as_view(), name="tag_rule"),
     path(f"{_TEAM}/trash", TeamTrashView.as_view(), name="team_trash"),
+    path(f"{_TEAM}/trash/<int:repository_id>", TeamTrashRepositoryView.as_view(), name="team_trash_repository"),
     path(f"{_TEAM}/trash/<int:repository_id>/restore", TeamTrashRestoreView.as_view(), name="team_trash_restore"),
     path("quarantine", QuarantineView.as_view(), name="quarantine"),
     path("repositories", RepositoriesView.as_view(), name="repositories"),

@@ -175,6 +175,7 @@ TEAMS = dict(
         DELETE teams/{team}/tag-rules/{rule_id}               401  404  403 403 204 204 403 204
         GET    teams/{team}/usage                             401  404  200 200 200 200 200 200
         GET    teams/{team}/trash                             401  404  200 200 200 200 200 200
+        DELETE teams/{team}/trash/{repository_id}             401  404  404 404 404 404 404 404
         POST   teams/{team}/trash/{repository_id}/restore     401  404  404 404 404 404 404 404
         GET    audit?team={team}                              401  404  403 403 200 200 200 200
         GET    access/explain?team={team}                     401  404  403 403 200 200 200 200

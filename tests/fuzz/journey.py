@@ -120,3 +120,5 @@ def _repositories() -> Iterator[Step]:
     yield Step("deleteRepository", path=app)
     yield Step("getTeamTrash", path={"team": "alice"}, keep=("results.0.id", "repository_id"))
     yield Step("postTeamTrashRestore", {}, path={"team": "alice"})
+    yield Step("deleteRepository", path=app)
+    yield Step("deleteTeamTrashRepository", path={"team": "alice"})

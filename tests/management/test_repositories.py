@@ -162,6 +162,40 @@ def test_the_trash_ends(everybody, settings):
     assert send(everybody["alice"], "POST", f"teams/alice/trash/{row['id']}/restore").status == 404
 
 
+def test_a_deleted_repository_can_be_purged_at_once(everybody):
+    everybody["bob"].push_image(layers=[b"x" * 98])
+    send(everybody["alice"], "DELETE", PATH)
+    (row,) = send(everybody["alice"], "GET", "teams/alice/trash").json()["results"]
+    purge = f"teams/alice/trash/{row['id']}"
+    refused(everybody, "DELETE", purge, {**REFUSED, "bob": 403, "robot": 404})
+    assert Repository.objects.get().purged_at is None
+    assert send(everybody["mallory"], "DELETE", purge).status == 204
+    deleted_at, purged_at = Repository.objects.values_list("deleted_at", "purged_at").get()
+    assert deleted_at < purged_at
+    assert send(everybody["rita"], "GET", "teams/alice/trash").json()["results"] == []
+    assert send(everybody["rita"], "GET", "teams/alice/usage").json()["trash_bytes"] == 0
+    assert told(send(everybody["alice"], "POST", f"{purge}/restore")) == (404, "not-found")
+    # Who did not hear the answer asks again.
+    assert send(everybody["alice"], "DELETE", purge).status == 204
+    assert Repository.objects.get().purged_at == purged_at
+    assert told(send(everybody["charlie"], "DELETE", purge)) == (404, "not-found")
+    event = AuditEvent.objects.get(action="repository.purge", outcome="success")
+    assert (event.actor, event.repository, event.detail) == ("mallory", NAME, {"id": row["id"]})
+
+
+def test_what_is_not_in_the_trash_cannot_be_purged(everybody, settings):
+    everybody["bob"].push_image()
+    purge = f"teams/alice/trash/{Repository.objects.get().pk}"
+    assert told(send(everybody["alice"], "DELETE", purge)) == (404, "not-found")
+    send(everybody["alice"], "DELETE", PATH)
+    settings.DELETE_ENABLED = False
+    assert told(send(everybody["alice"], "DELETE", purge)) == (405, "unsupported")
+    settings.DELETE_ENABLED = True
+    assert send(everybody["alice"], "POST", f"{purge}/restore").status == 200
+    assert told(send(everybody["alice"], "DELETE", purge)) == (404, "not-found")
+    assert not Repository.objects.filter(purged_at__isnull=False).exists()
+
+
 def test_a_protected_tag_protects_its_repository(everybody, team):
     everybody["bob"].push_image("v1")
     everybody["bob"].push_image("other", name="alice/other")

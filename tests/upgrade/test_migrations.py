@@ -19,6 +19,7 @@ PERMITTED = {
     ("accounts", "0002_rights"): "older than the first release",
     ("accounts", "0003_secrets_expiry"): "older than the first release",
     ("repositories", "0002_tag_pointed"): "older than the first release",
+    ("repositories", "0009_repository_purged"): "older than the first release",
 }
 
 
