@@ -10,7 +10,7 @@ import hashlib
 import math
 import re
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 import jwt
@@ -37,6 +37,14 @@ _REQUIRED = ["iss", "aud", "sub", "exp", "nbf", "iat", "jti"]
 
 _Id = Annotated[int, Field(gt=0, lt=2**63)]
 PresentableKind = Literal["anonymous", "password", "access-token", "robot-secret", "identity-token"]
+
+
+def longest_life() -> timedelta:
+    """For how long a bearer token may be presented after it was issued, whatever the clocks of servers say."""
+    if settings.AUTH_KIND != "lading":
+        return timedelta()
+    expiration: timedelta = settings.LADING_AUTH.expiration
+    return expiration + 2 * LEEWAY
 
 
 class TokenInvalid(Exception):

@@ -183,6 +183,15 @@ def purge_expired_uploads(*, limit: int = PURGE_BATCH, dry_run: bool = False) ->
     return len(uploads)
 
 
+def end_uploads(*, repository_id: int, limit: int) -> int:
+    """End sessions of a repository that nobody writes to, inside the caller's transaction; how many there were."""
+    idle = UploadSession.objects.filter(idle_at(timezone.now()), repository_id=repository_id)
+    uploads = list(idle.select_for_update(skip_locked=True).order_by("pk")[:limit])
+    for upload in uploads:
+        _end_session(upload)
+    return len(uploads)
+
+
 def _end_session(upload: UploadSession) -> None:
     now = timezone.now()
     if upload.storage_key is not None:

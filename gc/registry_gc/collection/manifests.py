@@ -104,10 +104,7 @@ def _remove(held: list[Standing], claim: Claim) -> None:
             f"DELETE FROM repositories_taghistory WHERE manifest_id {condition} AND restorable_until <= %s",
             [gone, moment],
         )
-    reasons = {int(str(child)): _PARENT_COLLECTED for (child,) in children if child is not None}
-    for standing in held:
-        referrers = Manifest.objects.filter(repository=standing.repository_id, subject_digest=standing.digest)
-        reasons |= dict.fromkeys(referrers.values_list("pk", flat=True), SUBJECT_COLLECTED)
+    reasons = _reasons_below(held, {int(str(child)) for (child,) in children if child is not None})
     execute(f"DELETE FROM repositories_manifest WHERE id {condition}", [gone])
     _arm_manifests({target: reason for target, reason in reasons.items() if target not in ids}, claim)
     arm_reviews(
@@ -116,6 +113,18 @@ def _remove(held: list[Standing], claim: Claim) -> None:
         review_after=claim.now + settings.GC_GRACE,
         reason="dereferenced",
     )
+
+
+def _reasons_below(held: list[Standing], children: set[int]) -> dict[int, str]:
+    """What was kept by manifests that go, and why it is to be reviewed."""
+    reasons = dict.fromkeys(children, _PARENT_COLLECTED)
+    for standing in held:
+        if standing.purged_at is not None:
+            # All of its repository is under review already, perhaps by a worker that waits for what we hold.
+            return {}
+        referrers = Manifest.objects.filter(repository=standing.repository_id, subject_digest=standing.digest)
+        reasons |= dict.fromkeys(referrers.values_list("pk", flat=True), SUBJECT_COLLECTED)
+    return reasons
 
 
 def _arm_manifests(reasons: dict[int, str], claim: Claim) -> None:

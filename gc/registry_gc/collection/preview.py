@@ -9,6 +9,7 @@ from django.conf import settings
 
 from blobs.models import Blob, RepositoryBlob
 from registry_gc.collection.models import Kind
+from registry_gc.collection.repositories import is_over, is_purged
 from registry_gc.collection.reviews import Claim, list_reviews
 from registry_gc.collection.rings import find_ring
 from registry_gc.collection.rounds import BATCH
@@ -30,7 +31,10 @@ class Candidate:
 
 def preview_run(*, rules: Rules, undated: Collection[Kind] = ()) -> Iterator[Candidate]:
     """Yield what `run_until_idle` would collect with the same arguments, and what the sweep before it would find."""
-    look = _Look(rules, frozenset(undated), database_now())
+    now = database_now()
+    ended = Repository.objects.filter(is_over(now) | is_purged())
+    look = _Look(rules, frozenset(undated), now, ended=frozenset(ended.values_list("pk", flat=True)))
+    yield from look.ended_repositories()
     yield from look.manifests()
     yield from look.blobs()
 
@@ -40,7 +44,15 @@ class _Look:
     rules: Rules
     undated: frozenset[Kind]
     now: datetime
+    ended: frozenset[int]
     gone: set[int] = field(default_factory=set)
+
+    def ended_repositories(self) -> Iterator[Candidate]:
+        held = Manifest.objects.filter(repository__in=self.ended).order_by("repository", "pk")
+        rows = held.values_list("pk", "repository__name", "digest", "size")
+        for manifest_id, name, digest, size in rows.iterator(chunk_size=BATCH):
+            self.gone.add(manifest_id)
+            yield Candidate(Kind.MANIFEST, digest, size, name)
 
     def manifests(self) -> Iterator[Candidate]:
         for claim in self._claims(Kind.MANIFEST):
@@ -58,6 +70,7 @@ class _Look:
         ids = [claim.target_id for claim in self._claims(Kind.BLOB)]
         if self._follows(Kind.BLOB):
             ids += ManifestBlob.objects.filter(manifest__in=self.gone).values_list("blob_id", flat=True)
+            ids += RepositoryBlob.objects.filter(repository__in=self.ended).values_list("blob_id", flat=True)
         for blob in Blob.objects.filter(pk__in=set(ids)).order_by("pk").iterator(chunk_size=BATCH):
             if self._is_free(blob):
                 yield Candidate(Kind.BLOB, blob.digest, blob.size)
@@ -106,6 +119,7 @@ class _Look:
             yield self._made_up(Kind.MANIFEST, referrer_id, SUBJECT_COLLECTED)
 
     def _is_free(self, blob: Blob) -> bool:
-        leased = RepositoryBlob.objects.filter(blob=blob, leased_until__gt=self.now)
+        links = RepositoryBlob.objects.filter(blob=blob).exclude(repository__in=self.ended)
+        leased = links.filter(leased_until__gt=self.now)
         users = ManifestBlob.objects.filter(blob=blob).values_list("manifest_id", flat=True)
         return not leased.exists() and all(user in self.gone for user in users.iterator(chunk_size=BATCH))

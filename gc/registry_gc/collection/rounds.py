@@ -1,10 +1,16 @@
-"""Rounds: claim a batch, act on each target, write down what came of it; manifests first, then blobs."""
+"""Rounds: claim a batch, act on each target, write down what came of it; manifests first, then blobs.
+
+Before them, what is left of purged repositories is made ready for both.
+"""
 
 import logging
+import math
+import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from django.db import DatabaseError, InterfaceError
 
@@ -13,6 +19,7 @@ from registry_gc.collection.figures import Tally, record
 from registry_gc.collection.manifests import collect_manifest
 from registry_gc.collection.models import Kind
 from registry_gc.collection.pausing import find_pause
+from registry_gc.collection.repositories import list_purged, purge_over, take_apart
 from registry_gc.collection.reviews import Claim, Outcome, claim_reviews, list_reviews, postpone
 from registry_gc.collection.standings import Rules
 from registry_project.database import release_connection
@@ -22,6 +29,8 @@ log = logging.getLogger("lading.collection")
 BATCH = 100
 # A worker has more to do than this; the next round goes on.
 ROUND = timedelta(seconds=5)
+# Of a repository, before its manifests are collected and the next have their turn.
+PIECES = 20
 _ALARMING_ATTEMPTS = 10
 
 Progress = Callable[[Kind, Tally], object]
@@ -41,6 +50,7 @@ def run_round() -> int:
     """Work on what is due for as long as a round may take; how many targets there were. Rests while paused."""
     deadline, count = time.monotonic() + ROUND.total_seconds(), 0
     rules = Rules.configured()
+    work_on_repositories(until=time.monotonic() + ROUND.total_seconds() / 2)
     # In the order of their declaration: what manifests leave behind may be due at once.
     for kind in Kind:
         while time.monotonic() < deadline and find_pause() is None:
@@ -61,7 +71,7 @@ def run_until_idle(
     """
     totals = Totals()
     while True:
-        collected = 0
+        collected = work_on_repositories()
         for kind in Kind:
             for claims in _all_reviews(kind) if kind in undated else _due_reviews(kind):
                 tally = work_on(kind, claims, rules)
@@ -70,6 +80,42 @@ def run_until_idle(
                 progress(kind, tally)
         if not collected:
             return totals
+
+
+def work_on_repositories(*, until: float = math.inf) -> int:
+    """Give up repositories whose time in the trash is over, and take all that were given up a little further apart.
+
+    `until` is a moment of the monotonic clock. The answer is how much there was to do; 0 while all that is left waits
+    for reviews, for a date, or for other workers.
+    """
+    done = 0
+    while time.monotonic() < until and find_pause() is None:
+        purged = _attempt(purge_over, "repositories in the trash")
+        if not purged:
+            break
+        done += purged
+    waiting = list_purged()
+    # Workers that come at the same time do not meet again and again.
+    random.shuffle(waiting)
+    for repository_id in waiting:
+        for _piece in range(PIECES):
+            if time.monotonic() >= until or find_pause() is not None:
+                return done
+            taken = _attempt(partial(take_apart, repository_id), f"repository {repository_id}")
+            if not taken:
+                break
+            done += taken
+    return done
+
+
+def _attempt(act: Callable[[], int], what: str) -> int:
+    try:
+        return act()
+    except (DatabaseError, InterfaceError) as error:
+        # Locks that others hold, and foreign keys that have stopped at COMMIT what came too early.
+        log.info("%s: tried again later: %s", what, error)
+        release_connection()
+    return 0
 
 
 def _due_reviews(kind: Kind) -> Iterator[list[Claim]]:

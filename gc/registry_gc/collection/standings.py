@@ -42,11 +42,13 @@ class Standing:
     tag_ended_at: datetime | None
     has_parent: bool
     has_subject: bool
+    # Of its repository, which then holds nothing that could be wanted again.
+    purged_at: datetime | None
 
     @property
     def has_keeper(self) -> bool:
-        """Whether an index or a subject keeps it, which no deleted manifest is helped by."""
-        return self.deleted_at is None and (self.has_parent or self.has_subject)
+        """Whether an index or a subject keeps it, which nothing that was deleted is helped by."""
+        return self.deleted_at is None and self.purged_at is None and (self.has_parent or self.has_subject)
 
     def kept_until(self, *, now: datetime, reason: str, rules: Rules) -> datetime | None:
         """Until when it stays by itself, without parents and subject; FOREVER, or None where nothing keeps it."""
@@ -56,6 +58,8 @@ class Standing:
     def _own_end(self, reason: str, rules: Rules) -> datetime:
         if self.is_tagged:
             return FOREVER
+        if self.purged_at is not None:
+            return self.purged_at
         if self.deleted_at is not None:
             return self.deleted_at + rules.trash
         if reason == SUBJECT_COLLECTED and self.subject_digest and not self.has_subject:
@@ -82,5 +86,6 @@ def read_standings(manifests: QuerySet[Manifest]) -> list[Standing]:
         Subquery(history.order_by("-ended_at").values("ended_at")[:1]),
         Exists(ManifestChild.objects.filter(child=OuterRef("pk"))),
         Exists(subjects),
+        "repository__purged_at",
     )
     return [Standing(*row) for row in rows]
