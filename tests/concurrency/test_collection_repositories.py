@@ -110,7 +110,7 @@ def test_a_restore_in_the_middle_finds_nothing(deleted):
         with in_background(restore(deleted)) as restoring:
             wait_until_blocked()
             gate.open()
-            assert finish(taking) == 1
+            assert finish(taking).removed == 1
             assert isinstance(finish(restoring), NotFound)
     assert not Tag.objects.exists()
     assert_gone(deleted)
@@ -144,14 +144,14 @@ def test_an_upload_that_begins_while_the_row_goes_fails_whole(house):
     delete_repository(repository_id=house.id, principal=ANONYMOUS)
     purge_repository(repository_id=house.id)
     while RepositoryBlob.objects.exists() or UploadSession.objects.exists():
-        assert take_apart(house.id)
+        assert take_apart(house.id).removed
     gate, take = held_open(lambda: take_apart(house.id))
     with in_background(take) as taking:
         assert gate.reached.wait(60)
         with in_background(lambda: start_upload(owner=house.owner)) as starting:
             wait_until_blocked()
             gate.open()
-            assert finish(taking) == 1
+            assert finish(taking).removed == 1
             assert isinstance(finish(starting), IntegrityError)
     assert not UploadSession.objects.exists()
 

@@ -6,6 +6,7 @@ and fall by their reviews, as all others do, and the blobs by theirs; the empty 
 transaction: who comes next goes on with what is there.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
@@ -50,29 +51,38 @@ def list_purged() -> list[int]:
     return list(waiting.values_list("pk", flat=True)[:_MOST_AT_ONCE])
 
 
-def take_apart(repository_id: int) -> int:
-    """Take a batch of what a purged repository holds away; how much that was.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one step did: rows that it removed, and manifests that are due from now on."""
 
-    It is 0 where another worker is at it, and where everything left waits: manifests for their reviews, an upload for
-    its writer, the row for the end of bearer tokens that are older than the deletion, which only it can refuse.
+    removed: int = 0
+    armed: int = 0
+
+
+def take_apart(repository_id: int) -> Piece:
+    """Take a batch of what a purged repository holds away.
+
+    Nothing is done where another worker is at it, and where everything left waits: manifests for their reviews, an
+    upload for its writer, the row for the end of bearer tokens that are older than the deletion, which only it refuses.
     """
     with acting():
         found = Repository.objects.filter(is_purged(), pk=repository_id)
         repository = found.select_for_update(skip_locked=True).first()
         if repository is None:
-            return 0
+            return Piece()
         now = database_now()
-        done = _end_tags(repository_id) or _forget_history(repository_id) or _hasten_manifests(repository_id, now)
-        if done or Manifest.objects.filter(repository_id=repository_id).exists():
-            return done
+        if ended := _end_tags(repository_id) or _forget_history(repository_id):
+            return Piece(removed=ended)
+        if Manifest.objects.filter(repository_id=repository_id).exists():
+            return Piece(armed=_hasten_manifests(repository_id, now))
         if RepositoryBlob.objects.filter(repository_id=repository_id).exists():
-            return _unlink_blobs(repository_id, now)
+            return Piece(removed=_unlink_blobs(repository_id, now))
         if UploadSession.objects.filter(repository_id=repository_id).exists():
-            return end_uploads(repository_id=repository_id, limit=BATCH)
+            return Piece(removed=end_uploads(repository_id=repository_id, limit=BATCH))
         assert repository.deleted_at is not None
         if repository.deleted_at + longest_life() > now:
-            return 0
-        return execute(f"DELETE FROM {Repository._meta.db_table} WHERE id = %s", [repository_id])
+            return Piece()
+        return Piece(removed=execute(f"DELETE FROM {Repository._meta.db_table} WHERE id = %s", [repository_id]))
 
 
 def _end_tags(repository_id: int) -> int:

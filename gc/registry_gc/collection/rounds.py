@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError
 
@@ -33,6 +34,7 @@ ROUND = timedelta(seconds=5)
 PIECES = 20
 _ALARMING_ATTEMPTS = 10
 
+Result = TypeVar("Result")
 Progress = Callable[[Kind, Tally], object]
 
 
@@ -85,37 +87,36 @@ def run_until_idle(
 def work_on_repositories(*, until: float = math.inf) -> int:
     """Give up repositories whose time in the trash is over, and take all that were given up a little further apart.
 
-    `until` is a moment of the monotonic clock. The answer is how much there was to do; 0 while all that is left waits
-    for reviews, for a date, or for other workers.
+    `until` is a moment of the monotonic clock. The answer is how many rows went.
     """
-    done = 0
-    while time.monotonic() < until and find_pause() is None:
-        purged = _attempt(purge_over, "repositories in the trash")
-        if not purged:
-            break
-        done += purged
+    while time.monotonic() < until and find_pause() is None and _attempt(purge_over):
+        pass
     waiting = list_purged()
     # Workers that come at the same time do not meet again and again.
     random.shuffle(waiting)
-    for repository_id in waiting:
-        for _piece in range(PIECES):
-            if time.monotonic() >= until or find_pause() is not None:
-                return done
-            taken = _attempt(partial(take_apart, repository_id), f"repository {repository_id}")
-            if not taken:
-                break
-            done += taken
-    return done
+    return sum(_take_pieces(repository_id, until) for repository_id in waiting)
 
 
-def _attempt(act: Callable[[], int], what: str) -> int:
+def _take_pieces(repository_id: int, until: float) -> int:
+    removed = 0
+    for _piece in range(PIECES):
+        if time.monotonic() >= until or find_pause() is not None:
+            break
+        piece = _attempt(partial(take_apart, repository_id))
+        if piece is None or not piece.removed + piece.armed:
+            break
+        removed += piece.removed
+    return removed
+
+
+def _attempt(act: Callable[[], Result]) -> Result | None:
     try:
         return act()
     except (DatabaseError, InterfaceError) as error:
         # Locks that others hold, and foreign keys that have stopped at COMMIT what came too early.
-        log.info("%s: tried again later: %s", what, error)
+        log.info("deleted repositories: tried again later: %s", error)
         release_connection()
-    return 0
+    return None
 
 
 def _due_reviews(kind: Kind) -> Iterator[list[Claim]]:
