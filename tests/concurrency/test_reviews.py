@@ -33,7 +33,7 @@ def test_every_arming_counts_the_version_up_and_none_hastens_the_review(house):
     latest = max(random_moments())
     for review in BlobReview.objects.all():
         assert review.version == WRITERS * TURNS
-        assert review.review_after == now + timedelta(seconds=latest)
+        assert 0 <= (review.review_after - now).total_seconds() - latest <= latest / 10
     assert BlobReview.objects.count() == len(targets)
 
 
