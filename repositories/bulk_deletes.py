@@ -16,7 +16,7 @@ from oci.patterns import Glob
 from registry_project.database import any_of, fetch_all, key_share, retried, writing
 from registry_project.reviews import arm_reviews
 from repositories.models import Manifest, ManifestChild, ManifestReview, Repository, Tag, TagHistory
-from repositories.tag_rules import TagRules, rules_for
+from repositories.tag_rules import TagRules, fallback_names, rules_for
 from repositories.tags import describe_end, end_tags
 
 BATCH = 100
@@ -63,6 +63,8 @@ class BulkDeletion:
 class Preview:
     """What would go. `siblings` are tags that stay and keep their manifest; `children` and `referrers` go along.
 
+    `fallback_tags` stay too: signatures, attestations and SBOMs by the name of what would go.
+
     `bytes_freed` is what comes back when the trash is over, as far as nothing else refers to it.
     """
 
@@ -72,6 +74,7 @@ class Preview:
     siblings: list[Tag]
     children: list[Manifest]
     referrers: list[Manifest]
+    fallback_tags: list[Tag]
     manifest_count: int
     bytes_freed: int
 
@@ -139,6 +142,7 @@ def preview_delete(*, repository: Repository, selection: Selection, principal: P
         siblings=going.siblings,
         children=_manifests(going.children),
         referrers=_manifests(going.referrers),
+        fallback_tags=_fallback_tags(repository.pk, going.manifests, besides={tag.pk for tag in tags}),
         manifest_count=len(going.manifests),
         bytes_freed=_bytes_freed(going.manifests),
     )
@@ -227,6 +231,17 @@ class _Going:
 
 def _manifests(ids: Collection[int]) -> list[Manifest]:
     return list(Manifest.objects.filter(pk__in=ids).defer("payload", "annotations").order_by("pk"))
+
+
+def _fallback_tags(repository_id: int, going: Collection[int], *, besides: Collection[int]) -> list[Tag]:
+    digests = Manifest.objects.filter(pk__in=going).values_list("digest", flat=True)
+    condition, names = any_of([name for digest in digests for name in fallback_names(digest)])
+    rows = fetch_all(
+        f"SELECT id FROM repositories_tag WHERE repository_id = %s AND name {condition}", [repository_id, names]
+    )
+    found = {int(str(tag_id)) for (tag_id,) in rows} - set(besides)
+    tags = Tag.objects.filter(pk__in=found).select_related("manifest").order_by("name")
+    return list(tags.defer("manifest__payload", "manifest__annotations"))
 
 
 def _bytes_freed(manifest_ids: Collection[int]) -> int:

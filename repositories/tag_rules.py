@@ -20,6 +20,12 @@ from repositories.models import TagRule
 # Signatures, attestations and SBOMs of cosign, and the tag that stands in for the referrers list: clients write them
 # again with each addition.
 _MOVES_BY_DESIGN = re.compile(r"sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{128})(?:\.(?:sig|att|sbom))?\Z")
+_FALLBACK_SUFFIXES = ("", ".sig", ".att", ".sbom")
+
+
+def fallback_names(digest: str) -> list[str]:
+    """The tags by which clients without the referrers list find what was said of a manifest."""
+    return [digest.replace(":", "-", 1) + suffix for suffix in _FALLBACK_SUFFIXES]
 
 
 class TagImmutable(Denied):

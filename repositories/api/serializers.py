@@ -143,7 +143,7 @@ class TotalsSerializer(serializers.Serializer[Any]):
 
 
 class BulkDeletionSerializer(serializers.Serializer[Any]):
-    """A preview has `siblings`, `children`, `referrers` and `totals`, what was done `restorable_until`."""
+    """What was done has `restorable_until`; only a preview has the fields behind it."""
 
     preview = serializers.BooleanField()
     deleted = serializers.ListField(child=serializers.CharField(), help_text="Names of tags; of those that would go.")
@@ -154,6 +154,9 @@ class BulkDeletionSerializer(serializers.Serializer[Any]):
     siblings = GoingTagSerializer(many=True, required=False, help_text="Tags that stay and keep their manifest.")
     children = GoingManifestSerializer(many=True, required=False)
     referrers = GoingManifestSerializer(many=True, required=False)
+    fallback_tags = GoingTagSerializer(
+        many=True, required=False, help_text="Tags such as `sha256-….sig` that tell of what would go, and stay."
+    )
     totals = TotalsSerializer(required=False)
 
 

@@ -151,6 +151,7 @@ def _previewed(preview: Preview) -> dict[str, Any]:
         "siblings": preview.siblings,
         "children": preview.children,
         "referrers": preview.referrers,
+        "fallback_tags": preview.fallback_tags,
         "totals": {
             "tags": len(preview.tags),
             "manifests": preview.manifest_count,

@@ -349,3 +349,24 @@ def test_a_download_that_began_before_ends_and_a_later_one_finds_nothing(registr
     assert collector.bytes() == 0
     assert b"".join(store.open_range(key, 0, 5)) == b"alone"
     assert StorageDeletion.objects.get().not_before > timezone.now() + timedelta(minutes=59)
+
+
+def test_a_fallback_tag_keeps_its_own_manifest_and_not_what_it_tells_of(registry, collector):
+    image = registry.push_image("latest", layers=ONE)
+    name = image.digest.replace(":", "-")
+    signature = registry.push_image(f"{name}.sig", layers=[b"signature"])
+    referrer = registry.push_image(None, layers=[b"referrer"], subject=image.descriptor())
+    listed = registry.push_manifest(index_manifest([referrer.descriptor()]), name)
+    registry.delete(f"/v2/{NAME}/manifests/latest")
+    collector.run()
+    assert gone(registry, image.digest)
+    assert registry.get(f"/v2/{NAME}/blobs/{digest_of(b'one')}").status == 404
+    assert registry.tags() == [name, f"{name}.sig"]
+    assert_pulls(registry, signature, [b"signature"])
+    # The referrer would have gone with its subject, but a tag lists it.
+    assert_pulls(registry, referrer, [b"referrer"])
+    assert registry.get(f"/v2/{NAME}/manifests/{name}").body == listed.payload
+    for tag in (name, f"{name}.sig"):
+        registry.delete(f"/v2/{NAME}/manifests/{tag}")
+    collector.run()
+    collector.assert_empty()

@@ -142,6 +142,31 @@ def test_a_preview_tells_siblings_children_referrers_and_bytes(everybody):
     assert not TagHistory.objects.exists()
 
 
+def test_a_preview_names_the_signatures_that_stay(everybody):
+    client = everybody["bob"]
+    index = push_index(client, "multi", linux_amd64=b"a", linux_arm64=b"b")
+    (child, _) = sorted(
+        digests(send(everybody["rita"], "GET", f"repositories/{NAME}/-/manifests/{index.digest}").json()["children"])
+    )
+    other = client.push_image("other", layers=[b"c"])
+    names = [
+        index.digest.replace(":", "-") + ".sig",
+        index.digest.replace(":", "-"),
+        child.replace(":", "-") + ".att",
+        child.replace(":", "-") + ".sbom",
+    ]
+    for name in (*names, other.digest.replace(":", "-") + ".sig", index.digest.replace(":", "-") + ".other"):
+        client.push_image(name, layers=[b"about"])
+        client.push_image(name, name="alice/other", layers=[b"about"])
+    found = preview(everybody["mallory"], "multi")
+    assert [tag["name"] for tag in found["fallback_tags"]] == sorted(names)
+    assert found["totals"]["manifests"] == 3
+    # What is deleted with it is no surprise.
+    found = preview(everybody["mallory"], "multi", *names[:2])
+    assert [tag["name"] for tag in found["fallback_tags"]] == sorted(names[2:])
+    assert preview(everybody["mallory"], names[0])["fallback_tags"] == []
+
+
 def test_a_preview_counts_what_another_repository_holds_as_kept(everybody):
     everybody["bob"].push_image("v1", layers=[b"x" * 10, b"y" * 20])
     everybody["bob"].push_image("v1", name="alice/other", layers=[b"x" * 10])
