@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, models
 from django.utils import timezone
@@ -55,6 +56,6 @@ def _arm(
         )
 
 
-def _within(moment: datetime, spread: timedelta) -> object:
+def _within(moment: datetime, spread: timedelta) -> Any:
     """A moment of the database's, up to `spread` later."""
     return connection.ops.adapt_datetimefield_value(moment + random.random() * spread)  # noqa: S311 - no secret

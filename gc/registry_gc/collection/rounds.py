@@ -89,8 +89,10 @@ def work_on_repositories(*, until: float = math.inf) -> int:
 
     `until` is a moment of the monotonic clock. The answer is how many rows went.
     """
-    while time.monotonic() < until and find_pause() is None and _attempt(purge_over):
-        pass
+    while time.monotonic() < until and find_pause() is None:
+        purged = _attempt(purge_over)
+        if not purged:
+            break
     waiting = list_purged()
     # Workers that come at the same time do not meet again and again.
     random.shuffle(waiting)
