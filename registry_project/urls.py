@@ -26,6 +26,7 @@ _management: list[Any] = [
     path("docs", docs, name="docs"),
     path("", include("accounts.api.urls")),
     path("", include("repositories.api.urls")),
+    path("", include("registry_gc.collection.api.urls")),
 ]
 
 # The names are those of Distribution's routes, which its metrics carry as `handler`.

@@ -37,7 +37,7 @@ BODIES = {
 def operations():
     for path, methods in openapi_document()["paths"].items():
         path = path.removeprefix(f"{API}/")
-        if path.split("/")[0] in {"access", "audit", "quarantine", "repositories", "session", "teams", "users"}:
+        if path.split("/")[0] in {"access", "audit", "blobs", "gc", "quarantine", "repositories", "session", "teams", "users"}:
             for method in methods:
                 yield method.upper(), path
 

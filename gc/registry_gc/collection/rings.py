@@ -4,7 +4,7 @@ An index keeps its children and a subject its referrers; so a referrer that is a
 kept by what it keeps. Looking one step up, as collection does everywhere else, would keep both for ever.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from registry_gc.collection.reviews import Claim
 from registry_gc.collection.standings import Rules, Standing, read_standings
@@ -13,13 +13,20 @@ from repositories.models import Manifest, ManifestChild
 # What is kept by more than this is taken for kept: rings that clients make have two members.
 MOST_MEMBERS = 32
 
+# What keeps some manifests directly.
+ReadKeepers = Callable[[Collection[Standing]], list[Standing]]
 
-def find_ring(manifest: Standing, *, claim: Claim, rules: Rules) -> list[int]:
+
+def read_keepers(kept: Collection[Standing]) -> list[Standing]:
+    return read_standings(Manifest.objects.filter(pk__in=_keepers(kept)))
+
+
+def find_ring(manifest: Standing, *, claim: Claim, rules: Rules, read: ReadKeepers = read_keepers) -> list[int]:
     """All that keeps a manifest, where it is among it itself and nothing else keeps any of it; else nothing."""
     members: dict[int, Standing] = {}
     frontier: Collection[Standing] = [manifest]
     while frontier:
-        keepers = {keeper.id: keeper for keeper in read_standings(Manifest.objects.filter(pk__in=_keepers(frontier)))}
+        keepers = {keeper.id: keeper for keeper in read(frontier)}
         if len(members) + len(keepers) > MOST_MEMBERS:
             return []
         for keeper in keepers.values():
