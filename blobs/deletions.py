@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from blobs.models import StorageDeletion
 from blobs.storage import get_store
+from registry_project import metrics
 from registry_project.database import release_connection, writing
 
 log = logging.getLogger("lading.deletions")
@@ -32,8 +33,9 @@ def drain_storage_deletions(*, limit: int = BATCH) -> int:
         if error := failures.get(deletion.storage_key):
             _postpone(deletion, error)
         else:
-            deleted.append(deletion.pk)
-    StorageDeletion.objects.filter(pk__in=deleted).delete()
+            deleted.append(deletion)
+    StorageDeletion.objects.filter(pk__in=[deletion.pk for deletion in deleted]).delete()
+    metrics.bytes_deleted(objects=len(deleted), size=sum(deletion.size for deletion in deleted))
     return len(deleted)
 
 

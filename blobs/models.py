@@ -126,7 +126,13 @@ class StorageDeletion(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["storage_key"], name="storage_deletion_key_unique"),)
-        indexes = (models.Index(fields=["not_before", "id"], name="storage_deletion_due"),)  # the drain
+        indexes = (
+            models.Index(fields=["not_before", "id"], name="storage_deletion_due"),  # the drain
+            models.Index(fields=["digest"], condition=~Q(digest=""), name="storage_deletion_digest"),  # when bytes go
+            models.Index(  # what operators see
+                fields=["-attempts"], condition=Q(attempts__gt=0), name="storage_deletion_failing"
+            ),
+        )
 
 
 class BlobReview(models.Model):

@@ -49,6 +49,8 @@ class AuditAction(StrEnum):
     TAG_RULE_DELETE = "tag-rule.delete"
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"
+    COLLECTION_PAUSE = "collection.pause"
+    COLLECTION_RESUME = "collection.resume"
     ACCESS = "access"
     SIGN_IN = "sign-in"
     SIGN_OUT = "sign-out"

@@ -201,6 +201,12 @@ def fetch_all(sql: str, parameters: Collection[Any]) -> list[tuple[object, ...]]
         return list(cursor.fetchall())
 
 
+def count_up_to(most: int, rows: str, parameters: Collection[Any] = ()) -> int:
+    """How many rows a SELECT has, `most` where there are more: counting those would cost more than it tells."""
+    found = fetch_all(f"SELECT count(*) FROM ({rows} LIMIT {most}) AS counted", parameters)
+    return int(str(found[0][0]))
+
+
 def execute(sql: str, parameters: Collection[Any]) -> int:
     """Run a statement that answers with no rows; how many it has changed."""
     with connection.cursor() as cursor:

@@ -108,6 +108,10 @@ scrub_blobs = Counter(
     "registry_scrub_blobs", "Blobs that were read again, by what came of it.", ["outcome"], registry=REGISTRY
 )
 scrub_bytes = Counter("registry_scrub_bytes", "Bytes of blobs that were read again.", registry=REGISTRY)
+storage_deleted = Counter(
+    "lading_storage_deleted", "Stored objects that nothing referred to and that were deleted.", registry=REGISTRY
+)
+storage_deleted_bytes = Counter("lading_storage_deleted_bytes", "Their bytes.", registry=REGISTRY)
 notification_events = Counter(
     "registry_notifications_events",
     "Events for an endpoint: how many there were, and how the attempts to deliver them ended.",
@@ -258,6 +262,12 @@ def blob_scrubbed(outcome: str, *, size: int) -> None:
     """This will count one blob that was read again, of `size` bytes."""
     scrub_blobs.labels(outcome).inc()
     scrub_bytes.inc(size)
+
+
+def bytes_deleted(*, objects: int, size: int) -> None:
+    """This will count stored objects that are gone; `size` is their bytes, as far as these are known."""
+    storage_deleted.inc(objects)
+    storage_deleted_bytes.inc(size)
 
 
 def events_queued(counts: Mapping[str, int]) -> None:

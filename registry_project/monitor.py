@@ -15,26 +15,24 @@ from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from blobs.models import Blob, BlobReview, StorageDeletion, UploadSession
+from blobs.models import Blob, UploadSession
 from blobs.storage import get_store
 from events.models import WebhookDelivery
 from events.receivers import receivers
-from registry_gc.collection.models import CollectionFailure
+from registry_gc.collection.models import Kind
 from registry_gc.collection.pausing import find_pause
+from registry_gc.collection.progress import MOST_COUNTED, Queue, deletions_queue, queue_of
 from registry_project import metrics
 from registry_project.celery import check_workers
-from registry_project.database import fetch_all, is_postgresql
+from registry_project.database import count_up_to, is_postgresql
 from registry_project.health import HealthMonitor
 from registry_project.metrics_folder import FOLDER_VARIABLE
-from repositories.models import ManifestReview
 
 log = logging.getLogger("lading.monitor")
 
 # In the folder that the processes share: its presence takes all of them out of service.
 DOWN_FLAG = "down"
 _PAUSE_SECONDS = 1.0
-# A queue longer than this is said to be this long: counting it would cost the database more than it tells.
-_MOST_COUNTED = 100_000
 _FRESH_SECONDS = 5.0
 
 
@@ -102,20 +100,18 @@ def _read_queues() -> list[GaugeMetricFamily]:
 
 def _queues() -> Iterator[GaugeMetricFamily]:
     now = timezone.now()
-    deletions, uploads = StorageDeletion._meta.db_table, UploadSession._meta.db_table
-    yield GaugeMetricFamily(
-        "lading_storage_deletions", "Keys in the outbox of deletions.", value=_count(f"SELECT 1 FROM {deletions}")
-    )
+    uploads = UploadSession._meta.db_table
+    deletions = deletions_queue(now=now)
+    yield GaugeMetricFamily("lading_storage_deletions", "Keys in the outbox of deletions.", value=deletions.waiting)
     yield GaugeMetricFamily(
         "lading_storage_deletions_failed",
         "Keys whose deletion failed at least once and is tried again.",
-        value=_count(f"SELECT 1 FROM {deletions} WHERE attempts > 0"),
+        value=deletions.failing,
     )
-    oldest = StorageDeletion.objects.filter(not_before__lte=now).order_by("not_before", "id").first()
     yield GaugeMetricFamily(
         "lading_storage_deletions_oldest_due_seconds",
         "How long the deletion that is due longest has been due.",
-        value=(now - oldest.not_before).total_seconds() if oldest else 0,
+        value=_age(deletions, now),
     )
     yield GaugeMetricFamily(
         "lading_uploads_open",
@@ -137,14 +133,12 @@ def _reviews(now: datetime) -> Iterator[GaugeMetricFamily]:
     oldest = GaugeMetricFamily(
         "lading_reviews_oldest_due_seconds", "How long the review that is due longest has been due.", labels=["kind"]
     )
-    moment = connection.ops.adapt_datetimefield_value(now)
-    for kind, model in (("blob", BlobReview), ("manifest", ManifestReview)):
-        rows = f"SELECT 1 FROM {model._meta.db_table}"
-        waiting.add_metric([kind], _count(rows))
-        due.add_metric([kind], _count(f"{rows} WHERE review_after <= %s", moment))
-        failing.add_metric([kind], CollectionFailure.objects.filter(kind=kind).count())
-        first = model._default_manager.order_by("review_after").values_list("review_after", flat=True).first()
-        oldest.add_metric([kind], max((now - first).total_seconds(), 0) if first else 0)
+    for kind in Kind:
+        queue = queue_of(kind, now=now)
+        waiting.add_metric([kind], queue.waiting)
+        due.add_metric([kind], queue.due)
+        failing.add_metric([kind], queue.failing)
+        oldest.add_metric([kind], _age(queue, now))
     yield from (waiting, due, failing, oldest)
     yield GaugeMetricFamily(
         "lading_collection_paused", "1 while collection rests.", value=int(find_pause() is not None)
@@ -185,9 +179,12 @@ def _notifications(now: datetime) -> Iterator[GaugeMetricFamily]:
     yield from (pending, parked, oldest)
 
 
+def _age(queue: Queue, now: datetime) -> float:
+    return (now - queue.oldest_due_at).total_seconds() if queue.oldest_due_at else 0
+
+
 def _count(rows: str, *parameters: object) -> int:
-    found = fetch_all(f"SELECT count(*) FROM ({rows} LIMIT {_MOST_COUNTED}) AS counted", parameters)
-    return int(str(found[0][0]))
+    return count_up_to(MOST_COUNTED, rows, parameters)
 
 
 metrics.COLLECTORS.append(Queues())

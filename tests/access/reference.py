@@ -208,6 +208,9 @@ INSTANCE = dict(
         POST   teams                                          401  403  403 403 403 403 403 201
         GET    audit                                          401  403  403 403 200 200 200 200
         GET    quarantine                                     401  403  403 403 403 403 200 200
+        GET    gc                                             401  403  403 403 403 403 200 200
+        POST   gc/pause                                       401  403  403 403 403 403 403 200
+        POST   gc/resume                                      401  403  403 403 403 403 403 200
         GET    access/explain                                 401  200  200 200 200 200 200 200
         GET    access/explain#another                         401  403  403 403 403 403 200 200
         GET    access/roles                                   200  200  200 200 200 200 200 200
@@ -217,6 +220,9 @@ INSTANCE = dict(
         DELETE session                                        204  204  204 204 204 204 204 204
     """)
 )
+# About a blob or a manifest, whoever may pull from one of the repositories that hold it.
+BLOBS = ("GET blobs/{digest}/why",)
+HOLDERS_OF = {"everywhere": ("acorn/app", "acorn/pub"), "hidden": ("vault/app",), "absent": ()}
 # About a repository, by what somebody may do in it (HELD, and `o` for owners), and the answer where it is there.
 REPOSITORY = dict(
     _grid("""
@@ -339,6 +345,13 @@ def expected_of_repository(who: Who, request: str, repository: str) -> int:
     if needs in held:
         return 404 if repository in ABSENT else int(there)
     return 403 if "r" in held else 404
+
+
+def expected_of_blob(who: Who, what: str) -> int:
+    if who.holder == NOBODY:
+        return 401
+    held = HELD[_in_managed_repositories(who)]
+    return 200 if any("r" in held[name] for name in HOLDERS_OF[what]) else 404
 
 
 def _in_managed_repositories(who: Who) -> str:

@@ -17,7 +17,9 @@ from registry_project.config.auth import Lading, TrustedIssuer
 from registry_project.openapi import openapi_document
 from tests.access import reference as ref
 from tests.access.matrix_world import (
+    HIDDEN_LAYER,
     ISSUER,
+    LOOSE_BLOB,
     anonymise,
     ask_api,
     ask_repository,
@@ -27,7 +29,7 @@ from tests.access.matrix_world import (
     who_comes,
 )
 from tests.access.reference import NOBODY, Who
-from tests.factories import Answer
+from tests.factories import ABSENT, Answer, digest_of
 
 API = "/api/v1/"
 READS = ("GET", "HEAD")
@@ -123,6 +125,7 @@ def test_the_management_api(world, record_matrix):
         ask_about_teams(matrix, world, who, client)
         ask_about_users(matrix, world, who, client)
         ask_about_repositories(matrix, world, who, client)
+        ask_about_blobs(matrix, world, who, client)
         for request in ref.INSTANCE:
             expected = ref.expected_in_instance(who, request)
             answer = matrix.cell(who, request, expected, lambda: ask_api(client, request))  # noqa: B023
@@ -164,6 +167,25 @@ def ask_about_repositories(matrix, world, who, client):
             if (expected == 404 and name not in world.digests) or (name == "vault/app" and expected == 404):
                 unseen.append(anonymise(answer, name, world.digests.get(name, world.digests["acorn/app"])))
         if who.in_teams not in {"aud", "adm"} and len(unseen) > 1:
+            matrix.alike(f"{who}: {request}", unseen)
+
+
+def ask_about_blobs(matrix, world, who, client):
+    digests = {
+        "everywhere": [digest_of(LOOSE_BLOB), world.digests["acorn/app"]],
+        "hidden": [digest_of(HIDDEN_LAYER), world.digests["vault/app"]],
+        "absent": [ABSENT],
+    }
+    for request in ref.BLOBS:
+        unseen = []
+        for what, asked in digests.items():
+            for digest in asked:
+                expected = ref.expected_of_blob(who, what)
+                ask = lambda: ask_api(client, request, digest=digest)  # noqa: B023, E731
+                answer = matrix.cell(who, request, expected, ask, about=what)
+                if expected == 404:
+                    unseen.append(anonymise(answer, digest))
+        if unseen:
             matrix.alike(f"{who}: {request}", unseen)
 
 
@@ -213,7 +235,7 @@ def test_no_endpoint_is_left_out():
     asked = {tuple(request.replace(",", " ").split()[:2]) for request in (*ref.V2, *ref.V2_ENTRY)}
     assert asked == {(method, name) for name, methods in routes_of_the_protocol().items() for method in methods}
     asked = set()
-    for table in (ref.TEAMS, ref.USERS, ref.INSTANCE, ref.ACCOUNT, ref.OWN_NAME, ref.REPOSITORY):
+    for table in (ref.TEAMS, ref.USERS, ref.INSTANCE, ref.ACCOUNT, ref.OWN_NAME, ref.REPOSITORY, ref.BLOBS):
         asked |= {tuple(request.replace("?", "#").partition("#")[0].split()) for request in table}
     known = {
         (method.upper(), path.removeprefix(API))

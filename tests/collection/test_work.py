@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from blobs.models import Blob, BlobReview, StorageDeletion
 from registry_gc.collection import rounds
-from registry_gc.collection.figures import queue_of
 from registry_gc.collection.models import CollectionFailure, CollectionRun, Kind
 from registry_gc.collection.pausing import find_pause, pause_collection, resume_collection
+from registry_gc.collection.progress import queue_of
 from registry_gc.collection.reviews import Verdict, claim_reviews
 from registry_gc.collection.rounds import run_round, work_on
 from registry_gc.collection.standings import Rules
@@ -47,11 +47,13 @@ def test_the_queue_tells_what_waits_and_for_how_long(registry, settings):
     settings.GC_GRACE = timedelta(hours=1)
     for content in (b"1", b"2", b"3"):
         registry.push_blob(content)
-    assert (queue_of(Kind.BLOB).waiting, queue_of(Kind.BLOB).due, queue_of(Kind.BLOB).oldest_due_at) == (3, 0, None)
+    queue = queue_of(Kind.BLOB, now=timezone.now())
+    assert (queue.waiting, queue.due, queue.oldest_due_at) == (3, 0, None)
     first = BlobReview.objects.order_by("pk").first()
     due_at = timezone.now() - timedelta(minutes=5)
     BlobReview.objects.filter(pk=first.pk).update(review_after=due_at, attempts=2)
-    queue = queue_of(Kind.BLOB)
+    CollectionFailure.objects.create(kind="blob", target_id=first.pk, error="no")
+    queue = queue_of(Kind.BLOB, now=timezone.now())
     assert (queue.waiting, queue.due, queue.failing, queue.oldest_due_at) == (3, 1, 1, due_at)
 
 

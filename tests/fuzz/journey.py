@@ -37,6 +37,7 @@ def journey() -> Iterator[Step]:
     yield from _teams()
     yield from _accounts()
     yield from _repositories()
+    yield from _collection()
 
 
 def _teams() -> Iterator[Step]:
@@ -111,6 +112,7 @@ def _repositories() -> Iterator[Step]:
     yield Step("getRepositoryTag", path=old, keep=("digest", "digest"))
     yield Step("patchRepositoryTag", {"expires_at": None}, path=old)
     yield Step("getRepositoryManifest", path=app)
+    yield Step("getBlobWhy", query={"limit": 5})
     yield Step("deleteRepositoryTag", path=old)
     yield Step("getTagHistory", path=old)
     yield Step("getRepositoryTrash", path=app)
@@ -122,3 +124,9 @@ def _repositories() -> Iterator[Step]:
     yield Step("postTeamTrashRestore", {}, path={"team": "alice"})
     yield Step("deleteRepository", path=app)
     yield Step("deleteTeamTrashRepository", path={"team": "alice"})
+
+
+def _collection() -> Iterator[Step]:
+    yield Step("postCollectionPause")
+    yield Step("getCollection")
+    yield Step("postCollectionResume")

@@ -1,17 +1,20 @@
-"""Figures of collection: what was done by day, and what waits."""
+"""Figures of collection: what was done, by day and by minute."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 
-from django.db.models import Count, Exists, Min, OuterRef, Q
+from django.db import connection
+from django.db.models import Exists, Model, OuterRef
 from django.utils import timezone
 
-from registry_gc.collection.models import CollectionFailure, CollectionRun, Kind
+from registry_gc.collection.models import CollectionFailure, CollectionMinute, CollectionRun, Kind
 from registry_gc.collection.reviews import REVIEWS, Outcome, Verdict
 from registry_project import metrics
 from registry_project.database import execute
+
+_MINUTES_ARE_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,49 +49,35 @@ class Tally:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """The reviews of one kind; `oldest_due_at` is None where none is due."""
-
-    kind: Kind
-    waiting: int
-    due: int
-    failing: int
-    oldest_due_at: datetime | None
-
-
 def record(kind: Kind, tally: Tally) -> None:
-    """Add a batch to its day's figures and to the process's metrics."""
+    """Add a batch to the figures of its day and its minute, and to the process's metrics."""
     if not tally.reviewed:
         return
-    columns = ("reviewed", "collected", "kept", "postponed", "bytes")
-    values = (tally.reviewed, tally.collected, tally.kept, tally.postponed, tally.size)
-    table = CollectionRun._meta.db_table
-    sums = ", ".join(f"{column} = run.{column} + EXCLUDED.{column}" for column in columns)
-    execute(
-        f"INSERT INTO {table} AS run (day, kind, {', '.join(columns)}) VALUES (%s, %s, %s, %s, %s, %s, %s)"
-        f" ON CONFLICT (day, kind) DO UPDATE SET {sums}",
-        [timezone.now().date(), kind.value, *values],
-    )
+    now = timezone.now()
+    minute = connection.ops.adapt_datetimefield_value(now.replace(second=0, microsecond=0))
+    _add(CollectionRun, "day", now.date(), kind, tally)
+    _add(CollectionMinute, "minute", minute, kind, tally)
     metrics.targets_reviewed(
         kind.value, collected=tally.collected, kept=tally.kept, postponed=tally.postponed, size=tally.size
     )
 
 
-def queue_of(kind: Kind) -> Queue:
-    """How much waits; counts every row, so it is for reports and not for a page that many look at."""
-    now = timezone.now()
-    figures = REVIEWS[kind]._default_manager.aggregate(
-        waiting=Count("pk"),
-        due=Count("pk", filter=Q(review_after__lte=now)),
-        failing=Count("pk", filter=Q(attempts__gt=0)),
-        oldest=Min("review_after", filter=Q(review_after__lte=now)),
+def _add(model: type[Model], column: str, when: object, kind: Kind, tally: Tally) -> None:
+    columns = ("reviewed", "collected", "kept", "postponed", "bytes")
+    values = (tally.reviewed, tally.collected, tally.kept, tally.postponed, tally.size)
+    sums = ", ".join(f"{each} = run.{each} + EXCLUDED.{each}" for each in columns)
+    execute(
+        f"INSERT INTO {model._meta.db_table} AS run ({column}, kind, {', '.join(columns)})"
+        f" VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT ({column}, kind) DO UPDATE SET {sums}",
+        [when, kind.value, *values],
     )
-    return Queue(kind, figures["waiting"], figures["due"], figures["failing"], figures["oldest"])
 
 
-def forget_failures() -> None:
-    """Forget why targets failed that are waiting no longer, or anew because something happened to them."""
+def forget_figures() -> None:
+    """Forget the minutes of yesterday, and why targets failed that are waiting no longer, or anew because something
+    happened to them.
+    """
+    CollectionMinute.objects.filter(minute__lt=timezone.now() - _MINUTES_ARE_KEPT).delete()
     for kind, model in REVIEWS.items():
         failing = model._default_manager.filter(pk=OuterRef("target_id"), attempts__gt=0)
         CollectionFailure.objects.filter(~Exists(failing), kind=kind).delete()

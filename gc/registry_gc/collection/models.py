@@ -40,6 +40,21 @@ class CollectionRun(models.Model):
         constraints = (models.UniqueConstraint(fields=["day", "kind"], name="collection_run_unique"),)
 
 
+class CollectionMinute(models.Model):
+    """The same of one minute, kept for a day: how fast it goes, and what the last rounds did."""
+
+    minute = models.DateTimeField()
+    kind = models.CharField(max_length=_KIND_LENGTH, choices=Kind)
+    reviewed = models.BigIntegerField(default=0)
+    collected = models.BigIntegerField(default=0)
+    kept = models.BigIntegerField(default=0)
+    postponed = models.BigIntegerField(default=0)
+    bytes = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["minute", "kind"], name="collection_minute_unique"),)
+
+
 class CollectionFailure(models.Model):
     """Why the last attempt on a target failed; it goes when one succeeds."""
 

@@ -6,8 +6,68 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from registry_gc.collection.chains import Chain, Reason, Step
-from registry_gc.collection.models import Kind
+from registry_gc.collection.models import CollectionMinute, CollectionPause, Kind
+from registry_gc.collection.progress import Day, Failure, Progress, Queue, Work
 from registry_gc.collection.why import Kept, State, Why
+
+
+class PauseSerializer(serializers.Serializer[CollectionPause]):
+    paused_at = serializers.DateTimeField()
+    paused_by = serializers.CharField()
+
+
+class QueueSerializer(serializers.Serializer[Queue]):
+    kind = serializers.ChoiceField(
+        source="work", choices=list(Work), help_text="Reviews of manifests and of blobs, or bytes to delete."
+    )
+    waiting = serializers.IntegerField(help_text="Counted up to 100,000, as the next two.")
+    due = serializers.IntegerField()
+    failing = serializers.IntegerField(help_text="What failed at least once, and is tried again later each time.")
+    oldest_due_at = serializers.DateTimeField(allow_null=True)
+    per_minute = serializers.FloatField(
+        allow_null=True, help_text="Over the last five minutes; null for bytes to delete."
+    )
+    eta_seconds = serializers.IntegerField(
+        allow_null=True, help_text="Until what is due is done at this rate; null where that is not known."
+    )
+
+
+class DaySerializer(serializers.Serializer[Day]):
+    day = serializers.DateField()
+    manifests = serializers.IntegerField()
+    blobs = serializers.IntegerField()
+    bytes = serializers.IntegerField(source="size", help_text="Of blobs; they are deleted when gc.linger is over.")
+
+
+class MinuteSerializer(serializers.Serializer[CollectionMinute]):
+    minute = serializers.DateTimeField()
+    kind = serializers.ChoiceField(choices=list(Kind))
+    reviewed = serializers.IntegerField()
+    collected = serializers.IntegerField()
+    kept = serializers.IntegerField()
+    postponed = serializers.IntegerField()
+    bytes = serializers.IntegerField()
+
+
+class FailureSerializer(serializers.Serializer[Failure]):
+    kind = serializers.ChoiceField(source="work", choices=list(Work))
+    digest = serializers.CharField()
+    repository = serializers.CharField()
+    attempts = serializers.IntegerField()
+    error = serializers.CharField()
+    next_at = serializers.DateTimeField(allow_null=True)
+
+
+class CollectionSerializer(serializers.Serializer[Progress]):
+    paused = PauseSerializer(allow_null=True)
+    queues = QueueSerializer(many=True)
+    days = DaySerializer(many=True, help_text="The last 30, the newest first, without those that had no work.")
+    rounds = MinuteSerializer(source="minutes", many=True, help_text="The last 20 minutes that had work, by kind.")
+    failures = FailureSerializer(many=True, help_text="At most 100, the latest first.")
+
+
+class PausedSerializer(serializers.Serializer[Any]):
+    paused = PauseSerializer(allow_null=True)
 
 
 class StepSerializer(serializers.Serializer[Step]):

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from registry_gc.collection.figures import forget_failures
+from registry_gc.collection.figures import forget_figures
 from registry_gc.collection.pausing import find_pause
 from registry_gc.collection.rounds import run_round
 from registry_gc.collection.sweep import sweep_step
@@ -19,4 +19,4 @@ def sweep(**_: object) -> None:
     """Look for garbage that no event announced, a piece of each table at a time."""
     if find_pause() is None:
         sweep_step()
-    forget_failures()
+    forget_figures()
