@@ -164,6 +164,8 @@ def grow(registry, seed):
         else:
             there.append(registry.push_image(tag, name, layers=layers, annotations={"n": f"{number}"}, **subject))
     registry.push_blob(b"alone", OTHER)
+    ring = [registry.push_image(None, layers=[b"ring"])]
+    ring.append(registry.push_manifest(index_manifest([ring[0].descriptor()], subject=ring[0].descriptor())))
     for name, there in pushed.items():
         for each in chance.sample(there, len(there) // 3):
             registry.delete(f"/v2/{name}/manifests/{each.digest}")
@@ -178,6 +180,7 @@ def grow(registry, seed):
         for row in model.objects.all():
             if chance.random() < 0.7:
                 model.objects.filter(pk=row.pk).update(**dict.fromkeys(fields, long_ago))
+    Manifest.objects.filter(digest__in=[each.digest for each in ring]).update(pushed_at=long_ago)
     Manifest.objects.exclude(deleted_at=None).update(deleted_at=chance.choice([long_ago, timezone.now()]))
 
 

@@ -195,7 +195,8 @@ def _users(target: Target, repositories: Sequence[Repository]) -> dict[int, _Use
     if not repositories:
         return {}
     one = (
-        "SELECT * FROM (SELECT repository_id, manifest_id, role, count(*) OVER () AS found,"
+        "SELECT repository_id, manifest_id, role, found, untagged FROM ("
+        "SELECT repository_id, manifest_id, role, count(*) OVER () AS found,"
         " CASE WHEN EXISTS (SELECT 1 FROM repositories_tag t WHERE t.manifest_id = u.manifest_id) THEN 0 ELSE 1 END"
         " AS untagged FROM (SELECT repository_id, manifest_id, role FROM repositories_manifestblob"
         f" WHERE blob_id = %s AND repository_id = %s LIMIT {MOST_REFERENCES}) AS u"
