@@ -34,10 +34,13 @@ BODIES = {
 }
 
 
+RESOURCES = {"access", "audit", "blobs", "gc", "quarantine", "repositories", "session", "teams", "users"}
+
+
 def operations():
     for path, methods in openapi_document()["paths"].items():
         path = path.removeprefix(f"{API}/")
-        if path.split("/")[0] in {"access", "audit", "blobs", "gc", "quarantine", "repositories", "session", "teams", "users"}:
+        if path.split("/")[0] in RESOURCES:
             for method in methods:
                 yield method.upper(), path
 

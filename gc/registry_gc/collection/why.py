@@ -137,7 +137,9 @@ def explain(target: Target, repositories: Sequence[Repository]) -> Why:
     leases = _leases(target, repositories) if blob else {}
     graph = read_graph(manifest for found in users.values() for manifest in found.roles)
     labels = read_labels(list(graph.standings))
-    ends = {each.pk: each.deleted_at + rules.trash for each in repositories if each.deleted_at is not None}
+    ends = {
+        each.pk: each.purged_at or each.deleted_at + rules.trash for each in repositories if each.deleted_at is not None
+    }
     fates = Fates(graph, labels, ends, rules, settings.GC_GRACE, now)
     kept = [
         _explain_one(repository, target, users.get(repository.pk, _Users()), leases.get(repository.pk), fates)

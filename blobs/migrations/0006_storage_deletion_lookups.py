@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('blobs', '0003_uploadsession_storage_state'),
+        ('blobs', '0005_blob_quarantine_indexes'),
     ]
 
     operations = [
