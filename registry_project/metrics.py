@@ -105,9 +105,9 @@ collection_bytes = Counter(
     registry=REGISTRY,
 )
 scrub_blobs = Counter(
-    "registry_scrub_blobs", "Blobs that were read again, by what came of it.", ["outcome"], registry=REGISTRY
+    "lading_scrub_blobs", "Blobs that were read again, by what came of it.", ["outcome"], registry=REGISTRY
 )
-scrub_bytes = Counter("registry_scrub_bytes", "Bytes of blobs that were read again.", registry=REGISTRY)
+scrub_bytes = Counter("lading_scrub_bytes", "Bytes of blobs that were read again.", registry=REGISTRY)
 storage_deleted = Counter(
     "lading_storage_deleted", "Stored objects that nothing referred to and that were deleted.", registry=REGISTRY
 )

@@ -147,13 +147,13 @@ def _reviews(now: datetime) -> Iterator[GaugeMetricFamily]:
 
 def _scrub(now: datetime) -> Iterator[GaugeMetricFamily]:
     yield GaugeMetricFamily(
-        "registry_scrub_quarantined_blobs",
+        "lading_scrub_quarantined_blobs",
         "Blobs whose stored bytes are damaged, and that nobody can pull.",
         value=_count(f"SELECT 1 FROM {Blob._meta.db_table} WHERE quarantined_at IS NOT NULL"),
     )
     first = Blob.objects.filter(scrubbed_at__isnull=False).order_by("scrubbed_at", "id").first()
     yield GaugeMetricFamily(
-        "registry_scrub_oldest_seconds",
+        "lading_scrub_oldest_seconds",
         "How long ago the blob was read whose turn comes next; with the scrub off it only grows.",
         value=(now - first.scrubbed_at).total_seconds() if first and first.scrubbed_at else 0,
     )

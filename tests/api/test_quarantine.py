@@ -304,5 +304,5 @@ def test_metrics_tell_of_damage(registry, store, image):
     flip(store, LAYER)
     scrubbed()
     families = {family.name: family.samples[0].value for family in _queues()}
-    assert families["registry_scrub_quarantined_blobs"] == 1
-    assert families["registry_scrub_oldest_seconds"] >= 0
+    assert families["lading_scrub_quarantined_blobs"] == 1
+    assert families["lading_scrub_oldest_seconds"] >= 0

@@ -42,7 +42,8 @@ def chains(answer, repository=0):
 
 
 @pytest.fixture
-def delays(settings):
+def delays(settings, monkeypatch):
+    monkeypatch.setattr("registry_project.reviews._JITTER", 0)
     settings.GC_GRACE, settings.GC_UNTAGGED, settings.TRASH_KEEP = HOUR, 10 * HOUR, 100 * HOUR
 
 

@@ -13,6 +13,7 @@ from registry_project.config.other import Notifications
 from registry_project.metrics import (
     COLLECTORS,
     background_round,
+    blob_scrubbed,
     event_posted,
     flush,
     handler_meters,
@@ -62,6 +63,7 @@ def exported(registry, settings, monkeypatch):
     background_round("blobs.drain_deletions", seconds=1, succeeded=True)
     background_round("blobs.drain_deletions", seconds=1, succeeded=False)
     event_posted("listener", 200)
+    blob_scrubbed("intact", size=1)
     targets_reviewed("blob", collected=1, kept=0, postponed=0, size=1)
     pool_connections.labels("open").set(1)
     labels = {}
