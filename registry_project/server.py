@@ -21,6 +21,7 @@ from registry_project import background
 from registry_project.config import Configuration, check_exposure
 from registry_project.config.own import Admin
 from registry_project.debug import debug_listener
+from registry_project.keeper import Keeper
 from registry_project.lifeline import mark_parent
 from registry_project.metrics_folder import shared_folder
 from registry_project.migrations_lock import alone, migrate_once
@@ -126,15 +127,11 @@ def _embedded_worker(config: Configuration) -> Iterator[None]:
     if config.celery.broker:
         yield
         return
-    worker = multiprocessing.get_context("spawn").Process(target=background.main, name="lading-background")
-    worker.start()
+    worker = Keeper(background.main, name="lading-background")
     try:
         yield
     finally:
-        worker.terminate()
-        worker.join(timeout=config.http.draintimeout.total_seconds())
-        if worker.is_alive():
-            worker.kill()
+        worker.stop(patience_seconds=config.http.draintimeout.total_seconds())
 
 
 def _greeting(config: Configuration) -> str:

@@ -7,7 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,41 @@ def group_processes(server: LiveServer) -> list[int]:
         if int(fields[2]) == group and fields[0] not in "ZX":
             found.append(int(entry.name))
     return found
+
+
+def web_processes(server: LiveServer) -> list[int]:
+    """The processes that listen on the server's port; the one that watches over them does not."""
+    sockets = _listening(server.port)
+    return [pid for pid in group_processes(server) if sockets & _sockets(pid)]
+
+
+def embedded_workers(server: LiveServer) -> list[int]:
+    """The processes of the background work, which the server starts beside those that listen."""
+    others = {server.pid, *web_processes(server)}
+    return [pid for pid in group_processes(server) if pid not in others and b"spawn_main" in _command(pid)]
+
+
+def _listening(port: int) -> set[str]:
+    """The sockets that listen on a port, as the links of file descriptors name them."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = "0A"
+    return {f"socket:[{line[9]}]" for line in lines if line[3] == listening and int(line[1][-4:], 16) == port}
+
+
+def _sockets(pid: int) -> set[str]:
+    found = set()
+    with suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found.add(str(link.readlink()))
+    return found
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def memory(server: LiveServer, field: str) -> int:

@@ -1,6 +1,7 @@
 """The background work: in the server itself, and by Celery."""
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from tests.live.client import Client
 from tests.live.inspection import (
     assert_every_byte_is_named_once,
     count,
+    embedded_workers,
     group_processes,
     named_keys,
     rows,
@@ -85,6 +87,16 @@ def test_the_server_does_it_itself(database, name):
         kept = client.push_blob(name, b"kept")
         assert_garbage_goes(server, leave_garbage(client, name))
         assert client.pull_blob(name, kept) == b"kept"
+
+
+def test_a_worker_that_was_killed_is_started_again(database, name):
+    with live_server(database=database, environ=EAGER) as server, Client(server) as client:
+        for _ in range(2):
+            (worker,) = wait_until(lambda: embedded_workers(server), "there is a worker")
+            os.kill(worker, signal.SIGKILL)
+            wait_until(lambda worker=worker: worker not in embedded_workers(server), "the worker is gone")
+            assert_garbage_goes(server, leave_garbage(client, name))
+        assert "ended with -9" in server.log()
 
 
 def test_celery_does_it_in_its_stead(database, broker, tmp_path, name):
