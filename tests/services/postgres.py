@@ -5,7 +5,7 @@ import pwd
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +14,35 @@ import psycopg
 from psycopg import sql
 
 from tests.services.folders import private_folder
-from tests.services.processes import ServiceUnavailable, dies_with_parent, run_as, server
+from tests.services.processes import (
+    ServiceUnavailable,
+    dies_with_parent,
+    run_as,
+    server,
+    start,
+    stop,
+    wait_until_ready,
+)
+
+# PostgreSQL's immediate shutdown: right for data that is thrown away, and a crash to those who are connected.
+_AT_ONCE = signal.SIGQUIT
 
 
-@dataclass(frozen=True)
+@dataclass
 class PostgresServer:
     url: str
     """postgresql:// address of the maintenance database `postgres`, as superuser."""
     process: "subprocess.Popen[bytes]"
     folder: Path
+    _start: "Callable[[], subprocess.Popen[bytes]]"
+
+    def end_at_once(self) -> None:
+        """This will end the cluster and everybody's connections as a crash does; what was committed stays."""
+        stop(self.process, _AT_ONCE)
+
+    def start_again(self) -> None:
+        """This will start the ended cluster on its port and return when it has recovered. Raises ServiceUnavailable."""
+        self.process = self._start()
 
     def create_database(self, name: str) -> str:
         """This will create an empty UTF-8 database and return its postgresql:// address."""
@@ -57,12 +77,20 @@ def private_postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
             }
             return [postgres, "-D", str(data), *(f"--{name}={value}" for name, value in options.items())]
 
-        # SIGQUIT is PostgreSQL's immediate shutdown: right for data that is thrown away.
-        with server("PostgreSQL", command, _postgres_answers, folder, user, signal.SIGQUIT) as (
-            process,
-            port,
-        ):
-            yield PostgresServer(f"postgresql://postgres@127.0.0.1:{port}/postgres", process, folder)
+        with server("PostgreSQL", command, _postgres_answers, folder, user, _AT_ONCE) as (process, port):
+
+            def again() -> "subprocess.Popen[bytes]":
+                started = start(command(port), folder, user, _AT_ONCE)
+                if not wait_until_ready(started, lambda: _postgres_answers(folder, port)):
+                    stop(started, _AT_ONCE)
+                    raise ServiceUnavailable(f"PostgreSQL did not start again:\n{(folder / 'log').read_text()}")
+                return started
+
+            running = PostgresServer(f"postgresql://postgres@127.0.0.1:{port}/postgres", process, folder, again)
+            try:
+                yield running
+            finally:
+                stop(running.process, _AT_ONCE)
 
 
 def _postgres_program(name: str) -> str:

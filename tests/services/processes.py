@@ -41,27 +41,34 @@ def server(
     log = folder / "log"
     for _ in range(PORT_TRIES):  # between our choice of a port and its use, somebody else may take it
         port = _free_port()
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command(port),
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C in the terminal is for the tests, not for their servers
-                preexec_fn=dies_with_parent(stop_signal),
-                **run_as(user),
-            )
+        process = start(command(port), folder, user, stop_signal)
         try:
-            if _wait_until_ready(process, partial(answers, folder, port)):
+            if wait_until_ready(process, partial(answers, folder, port)):
                 yield process, port
                 return
         finally:
-            _stop(process, stop_signal)
+            stop(process, stop_signal)
     raise ServiceUnavailable(f"{name} did not start:\n{log.read_text(errors='replace')}")
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", answers: Callable[[], bool]) -> bool:
+def start(
+    command: list[str], folder: Path, user: pwd.struct_passwd | None, stop_signal: signal.Signals
+) -> "subprocess.Popen[bytes]":
+    """This will start a server in `folder`, whose output goes to the file `log` there."""
+    with (folder / "log").open("wb") as output:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in the terminal is for the tests, not for their servers
+            preexec_fn=dies_with_parent(stop_signal),
+            **run_as(user),
+        )
+
+
+def wait_until_ready(process: "subprocess.Popen[bytes]", answers: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         if answers():
@@ -70,7 +77,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", answers: Callable[[], 
     return False
 
 
-def _stop(process: "subprocess.Popen[bytes]", stop_signal: signal.Signals) -> None:
+def stop(process: "subprocess.Popen[bytes]", stop_signal: signal.Signals) -> None:
     if process.poll() is not None:
         return
     process.send_signal(stop_signal)
