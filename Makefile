@@ -41,6 +41,10 @@ stores: venv services ## Take the object stores through faults and live servers
 faults: venv services ## Take the way to the database through every fault at every statement
 	@$(WITH_SERVICES) -- $(PYTEST) tests/faults
 
+.PHONY: soak
+soak: venv services ## Break a registry again and again under load, and check every promise (SOAK_SECONDS=300 SOAK_SEED=n)
+	@$(PYTHON_BIN)/python -m tests.soak
+
 .PHONY: fuzz
 fuzz: venv services ## Send the management API what can be made up from its description (three minutes)
 	@LADING_FUZZ_EXAMPLES=15 $(WITH_SERVICES) -- $(PYTEST) tests/fuzz -s
