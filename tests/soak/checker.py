@@ -30,7 +30,8 @@ REFUSALS = {429, 503, 507}
 GONE = {404}
 MISSING = {"MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "NAME_UNKNOWN"}
 # What the protocol lets a server say to an honest client whose upload or content was collected meanwhile.
-_UPLOADS = {"start-upload": {202}, "append-chunk": {202}, "cancel-upload": {204}, "push-blob": {201}}
+_UPLOADS = {"start-upload": {202}, "append-chunk": {202, 416}, "cancel-upload": {204}, "push-blob": {201, 416}}
+BUSY = 409
 ALLOWED: dict[str, set[int]] = {
     **{kind: statuses | GONE for kind, statuses in _UPLOADS.items()},
     "mount-blob": {201, 202},
@@ -81,8 +82,13 @@ def check(
 
 def check_answers(operations: Iterable[Operation]) -> Iterator[Violation]:
     """Only refusals that a client can wait out, and what the protocol says of content that went."""
+    unsettled = set()
     for operation in operations:
         if operation.outcome == "unknown" or operation.status in REFUSALS:
+            # The server may still be at it, or have died at it: whoever sends the same again may have to wait.
+            unsettled.add(operation.upload)
+            continue
+        if operation.status == BUSY and operation.upload and operation.upload in unsettled:
             continue
         if operation.status not in ALLOWED[operation.kind] or (
             operation.kind == "push-manifest" and operation.status == 404 and not set(operation.codes) & MISSING

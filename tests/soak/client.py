@@ -123,10 +123,14 @@ class Client:
             while sent < len(body) - step:
                 part = body[sent : sent + step]
                 headers = {"Content_Range": f"{sent}-{sent + len(part) - 1}"}
-                answer = self.ask("append-chunk", "PATCH", location, part, headers=headers, repository=name)
+                answer = self.ask(
+                    "append-chunk", "PATCH", location, part, headers=headers, repository=name, upload=location
+                )
                 location, sent = self.location(answer), sent + len(part)
         separator = "&" if "?" in location else "?"
-        self.expect(self.ask("push-blob", "PUT", f"{location}{separator}digest={digest}", body[sent:], **what), 201)
+        path = f"{location}{separator}digest={digest}"
+        headers = {"Content_Range": f"{sent}-{len(body) - 1}"}
+        self.expect(self.ask("push-blob", "PUT", path, body[sent:], headers=headers, upload=location, **what), 201)
 
     def push(self, name: str, reference: str, document: Document) -> None:
         """Push a manifest with all it needs, and again where something of it was collected meanwhile."""

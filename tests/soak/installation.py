@@ -131,7 +131,8 @@ def installation(*, storage: str, worker: str, mounted: bool) -> Iterator[Instal
         folder = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="lading-soak-", ignore_cleanup_errors=True))
         )
-        postgres = stack.enter_context(private_postgres())
+        # Durable, for it is crashed: a COMMIT that is not waited for may be lost then.
+        postgres = stack.enter_context(private_postgres(durable=True))
         environ = {**WITHOUT_DELAY, "REGISTRY_DATABASE_URL": postgres.create_database("lading")}
         s3, proxy, prefix = None, None, secrets.token_hex(4)
         if storage == "s3":

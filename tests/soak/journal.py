@@ -18,7 +18,7 @@ class Operation:
 
     `digest` is what was pushed, asked for or deleted; `found` the digest of the bytes, or what a tag pointed to.
     `image` is what the tag pointed to through which something was pulled, `parent` the manifest right above it, and
-    `since` when that began. `tags` are what comes back with a repository.
+    `since` when that began. `tags` are what comes back with a repository, `upload` is where bytes were sent.
     """
 
     kind: str
@@ -35,6 +35,7 @@ class Operation:
     subject: str = ""
     image: str = ""
     parent: str = ""
+    upload: str = ""
     since: float = 0.0
     tags: dict[str, str] = field(default_factory=dict)
     client: str = ""

@@ -63,6 +63,13 @@ def test_finds_an_answer_that_no_client_can_explain(status):
     assert rules([*GOOD, operation("pull-blob", 5, status=status, digest=LAYER)]) == ["O9 unexplained answer"]
 
 
+def test_believes_that_an_upload_is_busy_only_behind_a_request_that_failed():
+    failed = operation("append-chunk", 4, status=503, upload="here")
+    busy = operation("push-blob", 6, status=409, digest=OTHER, upload="here")
+    assert rules([*GOOD, failed, busy]) == []
+    assert rules([*GOOD, dataclasses.replace(failed, upload="there"), busy]) == ["O9 unexplained answer"]
+
+
 def test_finds_a_manifest_refused_without_a_reason():
     refusal = pushed(IMAGE, 5, status=404, codes=("UNSUPPORTED",))
     explained = pushed(IMAGE, 7, status=404, codes=("MANIFEST_BLOB_UNKNOWN",))
