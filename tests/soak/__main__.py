@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--recovery", type=float, default=RECOVERY_SECONDS, help="longest that a recovery may take")
     options = parser.parse_args(arguments)
     _take_own_mounts(arguments)
+    # So that whoever is told to end ends its servers.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     storages = [options.storage] if options.storage else list(VARIANTS)
     broken = 0
     for storage in storages:

@@ -19,6 +19,7 @@ from tests.soak.wire import Answer, Wire
 REFUSALS = (429, 503, 507)
 TRIES, PUSHES = 6, 12
 LONGEST_PAUSE_SECONDS = 2.0
+WORLD_SECONDS = 5
 
 
 class GaveUp(Exception):
@@ -91,11 +92,16 @@ class Client:
                 break
         raise GaveUp
 
+    @property
+    def world(self) -> str:
+        """What everybody pushes at the time, so that all of it is garbage some time later."""
+        return f"{self.seed} {int(time.monotonic() // WORLD_SECONDS)}"
+
     def pick(self) -> tuple[str, str]:
         return self.choice.choice(content.REPOSITORIES), self.choice.choice(content.TAGS)
 
     def image(self) -> Document:
-        return content.image(self.seed, self.choice.randrange(content.IMAGES))
+        return content.image(self.world, self.choice.randrange(content.IMAGES))
 
     # Pushing
 
@@ -166,7 +172,7 @@ class Client:
 
     def push_index(self) -> None:
         name, tag = self.pick()
-        self.push(name, tag, content.index(self.seed, self.choice.sample(range(content.IMAGES), 2)))
+        self.push(name, tag, content.index(self.world, self.choice.sample(range(content.IMAGES), 2)))
 
     def push_referrer(self) -> None:
         name, tag = self.pick()
@@ -234,7 +240,7 @@ class Client:
 
     def delete_blob(self) -> None:
         name, _ = self.pick()
-        digest = digest_of(content.layer(self.seed, self.choice.randrange(content.LAYERS)))
+        digest = digest_of(content.layer(self.world, self.choice.randrange(content.LAYERS)))
         self.ask("delete-blob", "DELETE", f"/v2/{name}/blobs/{digest}", repository=name, digest=digest)
 
     def delete_repository(self) -> None:
@@ -256,7 +262,7 @@ class Client:
     def delete_and_restore_repository(self) -> None:
         """In a repository of its own, whose tags nobody else moves: what was there must be there again."""
         team, name = "solo", f"solo/{self.number}-{self.turn}"
-        tags = {tag: self.image() for tag in content.TAGS[:2]}
+        tags = {tag: content.image(f"{self.seed} solo", number) for number, tag in enumerate(content.TAGS[:2])}
         for tag, document in tags.items():
             self.push(name, tag, document)
         self.expect(self.ask("delete-repository", "DELETE", f"/api/v1/repositories/{name}", repository=name), 204)

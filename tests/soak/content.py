@@ -1,4 +1,4 @@
-"""The small world that clients share: few layers, few images, so that they meet."""
+"""The small worlds that clients share: few layers, few images, so that they meet; what an old world held goes."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 REPOSITORIES = ("soak/app", "soak/base", "other/app")
 TAGS = ("t0", "t1", "t2", "t3")
 LAYERS, IMAGES = 10, 12
-LARGEST = 400_000
+LARGEST = 200_000
 _SPECIFICATION = "application/vnd.oci.image"
 IMAGE, INDEX = f"{_SPECIFICATION}.manifest.v1+json", f"{_SPECIFICATION}.index.v1+json"
 _CONFIG, _LAYER = f"{_SPECIFICATION}.config.v1+json", f"{_SPECIFICATION}.layer.v1.tar"
@@ -37,19 +37,19 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def layer(seed: int, number: int) -> bytes:
-    choice = random.Random(f"layer {seed} {number}")
+def layer(world: str, number: int) -> bytes:
+    choice = random.Random(f"layer {world} {number}")
     return choice.randbytes(choice.randrange(1, LARGEST))
 
 
-def image(seed: int, number: int) -> Document:
-    choice = random.Random(f"image {seed} {number}")
-    layers = [layer(seed, chosen) for chosen in choice.sample(range(LAYERS), choice.randrange(1, 4))]
+def image(world: str, number: int) -> Document:
+    choice = random.Random(f"image {world} {number}")
+    layers = [layer(world, chosen) for chosen in choice.sample(range(LAYERS), choice.randrange(1, 4))]
     return _image(json.dumps({"image": number}).encode(), layers)
 
 
-def index(seed: int, numbers: list[int]) -> Document:
-    images = tuple(image(seed, number) for number in numbers)
+def index(world: str, numbers: list[int]) -> Document:
+    images = tuple(image(world, number) for number in numbers)
     entries = [_descriptor(each.payload, IMAGE) for each in images]
     return _document({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}, {}, images)
 
