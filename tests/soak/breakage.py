@@ -47,10 +47,13 @@ class Breaker:
             self.faults.append(fault)
             self._acts[kind]()
             fault.healed = time.monotonic()
-            fault.recovered = self._recovery(fault.healed)
-            took = "never" if fault.recovered is None else f"{fault.recovered - fault.healed:.1f} s later"
-            broken = fault.healed - fault.begun
-            print(f"  fault {len(self.faults)}: {kind}, broken for {broken:.1f} s, whole again {took}", flush=True)
+            self._wait_for_recovery(fault)
+            served, collected = (_after(fault, moment) for moment in (fault.recovered, fault.collected))
+            print(
+                f"  fault {len(self.faults)}: {kind} for {fault.healed - fault.begun:.1f} s,"
+                f" pushes and pulls {served}, collection {collected}",
+                flush=True,
+            )
 
     def _order(self) -> Iterator[str]:
         while True:
@@ -61,33 +64,23 @@ class Breaker:
     def _pause(self) -> None:
         time.sleep(self._choice.uniform(SHORTEST_SECONDS, LONGEST_SECONDS))
 
-    def _recovery(self, healed: float) -> float | None:
-        """When an image was pushed and pulled, and the background work was at it."""
+    def _wait_for_recovery(self, fault: Fault) -> None:
+        """Push a blob and pull it, and see it go, as no manifest comes for it."""
         wire = Wire(self._installed.server.host, timeout=PATIENCE_SECONDS)
-        while time.monotonic() < healed + PATIENCE_SECONDS:
-            if self._works(wire):
-                wire.close()
-                return time.monotonic()
+        deadline, content = fault.healed + PATIENCE_SECONDS, os.urandom(1000)
+        digest = digest_of(content)
+        while fault.collected is None and time.monotonic() < deadline:
+            if fault.recovered is None:
+                pushed = wire.send("POST", f"/v2/soak/probe/blobs/uploads/?digest={digest}", content)
+                if pushed is None or pushed.status != 201:
+                    time.sleep(0.1)
+                    continue
+            pulled = wire.send("GET", f"/v2/soak/probe/blobs/{digest}")
+            if pulled is not None and pulled.status in {200, 404}:
+                fault.recovered = fault.recovered or time.monotonic()
+                fault.collected = time.monotonic() if pulled.status == 404 else None
             time.sleep(0.1)
         wire.close()
-        return None
-
-    def _works(self, wire: Wire) -> bool:
-        """Whether a blob comes in, out again, and is collected, as no manifest is pushed for it."""
-        content = os.urandom(1000)
-        digest = digest_of(content)
-        pushed = wire.send("POST", f"/v2/soak/probe/blobs/uploads/?digest={digest}", content)
-        if pushed is None or pushed.status != 201:
-            return False
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            pulled = wire.send("GET", f"/v2/soak/probe/blobs/{digest}")
-            if pulled is None or pulled.status not in {200, 404}:
-                return False
-            if pulled.status == 404:
-                return True
-            time.sleep(0.1)
-        return False
 
     # Processes
 
@@ -148,3 +141,7 @@ class Breaker:
     def _mount(self, options: str) -> bool:
         command = ["mount", "-o", options, str(self._installed.server.data)]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _after(fault: Fault, moment: float | None) -> str:
+    return "never" if moment is None else f"{moment - fault.healed:.1f} s later"

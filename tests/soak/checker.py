@@ -97,11 +97,13 @@ def check_answers(operations: Iterable[Operation]) -> Iterator[Violation]:
 
 
 def check_recovery(faults: Iterable[Fault], recovery_seconds: float) -> Iterator[Violation]:
-    """Soon after a part is back, pushes and pulls work again."""
+    """Soon after a part is back, pushes and pulls work again; collection goes on when it gets to it."""
     for fault in faults:
         if fault.recovered is None or fault.recovered - fault.healed > recovery_seconds:
             took = "not at all" if fault.recovered is None else f"after {fault.recovered - fault.healed:.1f} s"
             yield Violation("O9 late recovery", f"{fault.kind}: {took}")
+        if fault.collected is None:
+            yield Violation("O9 collection does not go on", fault.kind)
 
 
 def check_bytes(operations: Iterable[Operation]) -> Iterator[Violation]:

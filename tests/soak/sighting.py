@@ -8,12 +8,16 @@ Name = tuple[str, str]
 
 @dataclass
 class Fault:
-    """A part that was broken, since when it was whole again, and when a push and a pull had come through."""
+    """A part that was broken, since when it was whole again, and when a push and a pull had come through.
+
+    `collected` is when what had been pushed then, and nobody used, was gone.
+    """
 
     kind: str
     begun: float
     healed: float = math.inf
     recovered: float | None = None
+    collected: float | None = None
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def rules(operations=GOOD, *, seen=None, faults=()):
 
 
 def test_finds_nothing_where_all_is_well():
-    recovered = Fault("kill the worker", 1, 2, 3)
+    recovered = Fault("kill the worker", 1, 2, 3, 4)
     refused = operation("push-blob", 5, status=503, digest=OTHER)
     assert rules([*GOOD, refused], faults=[recovered]) == []
 
@@ -78,7 +78,11 @@ def test_finds_a_manifest_refused_without_a_reason():
 
 @pytest.mark.parametrize("recovered", [None, 33.0])
 def test_finds_a_late_recovery(recovered):
-    assert rules(faults=[Fault("kill the worker", 1, 2, recovered)]) == ["O9 late recovery"]
+    assert rules(faults=[Fault("kill the worker", 1, 2, recovered, 99)]) == ["O9 late recovery"]
+
+
+def test_finds_a_collection_that_does_not_go_on():
+    assert rules(faults=[Fault("kill the worker", 1, 2, 3)]) == ["O9 collection does not go on"]
 
 
 def test_finds_wrong_bytes_of_a_pull():
