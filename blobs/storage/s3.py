@@ -5,6 +5,7 @@ Nothing about an upload is learnt from a list, which some stores give late. List
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +29,8 @@ from oci.errors import Unavailable
 
 _TAIL = re.compile(r"\.tail\.[0-9]+\Z")
 _DELETED_AT_ONCE = 1000
+# Each key takes two lists; one after the other they would keep the worker from all else for as long as they take.
+_LOOKED_UP_AT_ONCE = 8
 _FAILURES_ENOUGH = 3
 _WRONG_PARTS = {"InvalidPart", "InvalidPartOrder", "EntityTooSmall"}
 # Putting a large object together takes some stores longer than any other answer.
@@ -119,18 +122,18 @@ class S3BlobStore(BlobStore):
     def delete_many(self, keys: Sequence[str]) -> dict[str, Exception]:
         failures: dict[str, Exception] = {}
         names: dict[str, str] = {}
-        for key in keys:
-            if len(failures) >= _FAILURES_ENOUGH:
-                # The store is down: trying them all would only take long.
-                failures |= {left: failures[next(iter(failures))] for left in keys if left not in names.values()}
-                break
-            try:
-                with refusals():
-                    self._abort_uploads(key)
-                    names |= dict.fromkeys(self._names_of(key), key)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other keys must be tried
-                failures[key] = error
-        for batch in _batches([name for name, key in names.items() if key not in failures]):
+        with ThreadPoolExecutor(_LOOKED_UP_AT_ONCE, thread_name_prefix="s3-deletions") as pool:
+            for some in _batches(list(keys), _LOOKED_UP_AT_ONCE):
+                if len(failures) >= _FAILURES_ENOUGH:
+                    # The store is down: trying them all would only take long.
+                    failures |= {left: failures[next(iter(failures))] for left in keys if left not in names.values()}
+                    break
+                for key, found in zip(some, pool.map(self._prepare_deletion, some), strict=True):
+                    if isinstance(found, Exception):
+                        failures[key] = found
+                    else:
+                        names |= dict.fromkeys(found, key)
+        for batch in _batches([name for name, key in names.items() if key not in failures], _DELETED_AT_ONCE):
             failures |= self._delete_batch(batch, names)
         return failures
 
@@ -225,6 +228,15 @@ class S3BlobStore(BlobStore):
         except (ClientError, BotoCoreError) as error:
             log.warning("the remains of the upload of %s stay until it is deleted: %s", key, error)
 
+    def _prepare_deletion(self, key: str) -> set[str] | Exception:
+        """End what uploads there are to a key, and give the names of its objects."""
+        try:
+            with refusals():
+                self._abort_uploads(key)
+                return self._names_of(key)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other keys must be tried
+            return error
+
     def _names_of(self, key: str) -> set[str]:
         """The object of a key and its tails; the object itself whether or not the list shows it yet."""
         name = self._objects.name(key)
@@ -273,6 +285,6 @@ class S3BlobStore(BlobStore):
         }
 
 
-def _batches(names: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(names), _DELETED_AT_ONCE):
-        yield names[start : start + _DELETED_AT_ONCE]
+def _batches(names: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(names), size):
+        yield names[start : start + size]

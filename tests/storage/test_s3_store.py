@@ -1,5 +1,6 @@
 """What is particular to S3: parts, tails, conditional writes, addresses, remains."""
 
+import threading
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -245,6 +246,19 @@ def test_many_deletions_are_few_requests(store, calls):
     calls.names.clear()
     store.delete_many(keys)
     assert calls.names.count("DeleteObjects") == 1
+
+
+def test_many_deletions_do_not_wait_for_each_other(store, bucket, monkeypatch):
+    keys = [begin(store, 1)[0] for _ in range(4)]
+    meeting, abort = threading.Barrier(len(keys)), store._abort_uploads
+
+    def abort_together(key):
+        meeting.wait(20)
+        abort(key)
+
+    monkeypatch.setattr(store, "_abort_uploads", abort_together)
+    assert store.delete_many(keys) == {}
+    assert bucket.objects() == {}
 
 
 def test_lists_parts_and_tails_as_incomplete(store):
