@@ -6,7 +6,7 @@ PYTEST = .venv/bin/python -m pytest $(PYTEST_ARGS) -m "$(FAST)"
 NONE_OF_THEM = $(if $(PYTEST_ARGS),|| test $$? = 5)
 
 # These start servers and programs, and wait for them.
-PROCESSES = tests/concurrency tests/deploy tests/faults tests/live tests/observability tests/storage tests/upgrade
+PROCESSES = tests/concurrency tests/deploy tests/faults tests/live tests/observability tests/soak tests/storage tests/upgrade
 # These run again on SQLite, which takes its own way through locks and transactions. tests/live chooses the
 # database of each server that it starts, and so covers both in one run.
 SQLITE = tests/api tests/collection tests/events

@@ -7,7 +7,7 @@ import pytest
 
 from tests.live_server import PROJECT
 
-SECONDS, SEED = "35", "20260229"
+SECONDS, SEED = "25", "20260229"
 
 
 @pytest.mark.live
