@@ -44,6 +44,7 @@ class Keeper:
             with self._lock:
                 if self._ending.is_set():
                     return
+                self._process.join()  # the kernel tells of its end a moment before it tells how
                 log.error("%s ended with %s and is started again", self._name, self._process.exitcode)
             self._ending.wait(_PAUSE_SECONDS)
             with self._lock:
