@@ -13,7 +13,8 @@ from tests.soak.wire import Answer, Wire
 # What a tag leads to: down to the children, and to what names it as its subject.
 _REACHABLE = """
     WITH RECURSIVE reached(id) AS (
-        SELECT manifest_id FROM repositories_tag
+        SELECT t.manifest_id FROM repositories_tag t JOIN repositories_repository r ON r.id = t.repository_id
+        WHERE r.deleted_at IS NULL
         UNION
         SELECT next.id FROM reached JOIN repositories_manifest here ON here.id = reached.id CROSS JOIN LATERAL (
             SELECT child_id AS id FROM repositories_manifestchild WHERE parent_id = here.id AND child_id IS NOT NULL
