@@ -1,4 +1,4 @@
-"""How fast retention judges tags, and in how much memory: python -m tests.bench.retention_rate [TAGS] [PER_REPOSITORY]."""
+"""How fast retention judges tags, and in how much memory; arguments: tags, and tags in each repository."""
 
 import resource
 import sys
