@@ -26,7 +26,7 @@ class World:
 
 @st.composite
 def facts(draw):
-    """An index of images, one of that index and an image, referrers of each, signatures; some protected, some untagged."""
+    """An index of images, one with that index in it, referrers of each, signatures; some protected, some untagged."""
     manifests = {digest(name): ManifestFact(digest(name), draw(moments), draw(st.none() | moments)) for name in IMAGES}
     for name, among in (("multi", IMAGES), ("nested", [*IMAGES, "multi"])):
         children = draw(st.lists(st.sampled_from(among), unique=True, max_size=2))

@@ -189,8 +189,10 @@ def test_without_pushes_and_pulls_nothing_comes_back(world, hours):
         rule
         for rule in world.rules
         if rule["action"] == "delete"
-        or not (rule.keys() & {"pushed_before", "pulled_before"})
-        and not (rule.keys() & {"newest", "newest_semver"} and rule.keys() & {"pushed_within", "pulled_within"})
+        or (
+            not (rule.keys() & {"pushed_before", "pulled_before"})
+            and not (rule.keys() & {"newest", "newest_semver"} and rule.keys() & {"pushed_within", "pulled_within"})
+        )
     ]
     now, later = run(world.facts, documents), run(world.facts, documents, NOW + timedelta(hours=hours))
     assert deleted(now) <= deleted(later)
@@ -211,7 +213,7 @@ def test_running_twice_deletes_nothing_more(world):
 @given(rules)
 def test_a_policy_comes_back_as_it_went_in(documents):
     policy = layer(documents, enabled=False, schedule="*/5 1-3 * * mon", brake_percent=7).policy
-    again = layer([], **{}).policy.model_validate(policy.document())
+    again = layer([]).policy.model_validate(policy.document())
     assert again == policy
     assert again.document() == policy.document()
 

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from registry_gc.retention.policy import MOST_RULES, Action, NewestSemver, Policy, Rule
-from registry_gc.retention.values import Unexpected, shown
+from registry_gc.retention.values import TEXT_MAX_LENGTH, Unexpected, shown
 from registry_project.config.tree import Node, YamlMistake, read_yaml
 from registry_project.config.values import Scalar
 
@@ -151,4 +151,10 @@ def _finding(location: _Path, text: str, document: dict[str, object]) -> Finding
     raw = rule.get("name", "") if isinstance(rule, dict) else ""
     name = raw.text if isinstance(raw, Scalar) else raw
     field = ".".join(str(step) for step in location[2:])
-    return Finding(path, text, location[1] + 1, name[:_LONGEST_NAME] if isinstance(name, str) else "", field)
+    return Finding(
+        path,
+        text,
+        location[1] + 1,
+        name if isinstance(name, str) and name.isprintable() and len(name) <= TEXT_MAX_LENGTH else "",
+        field,
+    )
