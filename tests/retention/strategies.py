@@ -11,8 +11,8 @@ IMAGES = ["a", "b", "c", "d"]
 INDEXES = ["multi", "nested"]
 REFERRERS = ["sbom", "signature"]
 NAMES = ["build-1", "build-2", "build-3", "1.0.0", "1.0.1", "v1.1.0", "1.0.2-rc.1", "latest", "pr-1"]
-AGES = ["1d", "2d", "3d", "5d", "8d"]
-PATTERNS = ["*", "build-*", "*.*", "latest", "pr-?"]
+AGES = ["1d", "2d", "3d", "8d"]
+PATTERNS = ["*", "*", "*", "build-*", "*.*"]
 
 ages = st.sampled_from(AGES)
 moments = st.sampled_from(["1m", "12h", *AGES, "20d"]).map(ago)
@@ -38,7 +38,7 @@ def facts(draw):
             digest(name), draw(moments), subject=digest(draw(st.sampled_from(among)))
         )
     named = [*IMAGES, *INDEXES, *REFERRERS]
-    names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=8))
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=2, max_size=8))
     names += [
         fallback(name, ".sig") for name in draw(st.lists(st.sampled_from([*named, "gone"]), unique=True, max_size=2))
     ]
@@ -80,5 +80,5 @@ def delete_rules(draw):
     return {**rule, "tags": draw(st.sampled_from(PATTERNS))}
 
 
-rules = st.lists(keep_rules() | delete_rules(), max_size=5)
+rules = st.lists(keep_rules() | delete_rules(), min_size=1, max_size=5)
 worlds = st.builds(World, facts(), rules)

@@ -15,6 +15,8 @@ from tests.retention.builders import NOW, layer, rules_of
 from tests.retention.strategies import delete_rules, facts, keep_rules, rules, worlds
 
 many = settings(max_examples=100)
+# Beside other rules, so that whatever is not kept goes.
+EVERYTHING = {"action": "delete"}
 
 
 def run(repository, documents, now=NOW):
@@ -61,16 +63,17 @@ def test_the_order_of_rules_changes_nothing(world, random):
 @many
 @given(worlds, st.randoms(use_true_random=False))
 def test_the_order_of_tags_changes_nothing(world, random):
-    shuffled = type(world.facts)(
-        world.facts.name, random.sample(world.facts.tags, len(world.facts.tags)), world.facts.manifests
-    )
-    assert deleted(run(world.facts, world.rules)) == deleted(run(shuffled, world.rules))
+    documents = [*world.rules, EVERYTHING]
+    tags = random.sample(world.facts.tags, len(world.facts.tags))
+    shuffled = type(world.facts)(world.facts.name, tags, world.facts.manifests)
+    assert deleted(run(world.facts, documents)) == deleted(run(shuffled, documents))
 
 
 @many
 @given(worlds, keep_rules())
 def test_another_keep_rule_never_deletes_more(world, rule):
-    assert deleted(run(world.facts, [*world.rules, rule])) <= deleted(run(world.facts, world.rules))
+    documents = [*world.rules, EVERYTHING]
+    assert deleted(run(world.facts, [*documents, rule])) <= deleted(run(world.facts, documents))
 
 
 @many
@@ -121,7 +124,7 @@ def test_the_deciding_rule_matches_and_no_keep_rule_does(world):
 @given(worlds, st.data())
 def test_the_newest_are_never_deleted(world, data):
     count = data.draw(st.integers(1, 3))
-    evaluation = run(world.facts, [{"action": "keep", "newest": count}, *world.rules])
+    evaluation = run(world.facts, [{"action": "keep", "newest": count}, EVERYTHING, *world.rules])
     ordinary = [verdict.tag for verdict in evaluation.verdicts if verdict.counts]
     pushed = {tag.name: (tag.pushed_at, tag.name) for tag in world.facts.tags}
     newest = sorted(ordinary, key=pushed.get)[-count:]

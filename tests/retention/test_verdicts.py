@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from registry_gc.retention.brakes import brakes
 from registry_gc.retention.spans import ALWAYS, FOREVER, Span, newest_spans
@@ -75,6 +77,33 @@ def test_brakes(old, young, percent, expected):
     tags = [tag(f"o{n}", "40d") for n in range(old)] + [tag(f"y{n}", "1d") for n in range(young)]
     tags += [tag(fallback(name, ".sig"), "1d") for name in ("y0", "o0", "gone")]
     assert [str(brake) for brake in brakes(judge([OLD], tags).verdicts, brake_percent=percent)] == expected
+
+
+def test_a_signature_stays_as_long_as_the_last_name_of_its_image():
+    tags = [tag("a", "20d"), tag("b", "5d", of="a"), tag("c", "10d", of="a"), tag(fallback("a", ".sig"), "1d")]
+    first, last, _, signature = judge([OLD], tags).verdicts
+    assert signature.changes_at == last.changes_at > first.changes_at
+    assert "(tag b)" in signature.reason
+
+
+def test_a_signature_of_a_child_stays_as_long_as_the_longest_index():
+    tags = [tag("x", "20d"), tag("y", "5d"), tag(fallback("child", ".sig"), "1d")]
+    manifests = [manifest("x", children=["child"]), manifest("y", children=["child"]), manifest("child")]
+    _, last, signature = judge([OLD], tags, manifests).verdicts
+    assert signature.changes_at == last.changes_at
+
+
+moments = st.integers(-3, 12).map(lambda hours: NOW + timedelta(hours=hours))
+spans = st.builds(Span, moments | st.just(ALWAYS), moments | st.just(FOREVER))
+
+
+@given(st.lists(spans, max_size=8), st.integers(1, 3))
+def test_the_newest_at_every_moment(members, count):
+    held = newest_spans(members, count=count, now=NOW)
+    for hour in range(14):
+        moment = NOW + timedelta(hours=hour)
+        first = [place for place, span in enumerate(members) if span.holds(moment)][:count]
+        assert first == sorted(place for place, own in held.items() if any(span.holds(moment) for span in own))
 
 
 def test_the_next_moves_up_when_one_of_the_newest_leaves():
