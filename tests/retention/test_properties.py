@@ -61,12 +61,11 @@ def test_the_order_of_rules_changes_nothing(world, random):
 
 
 @many
-@given(worlds, st.randoms(use_true_random=False))
-def test_the_order_of_tags_changes_nothing(world, random):
-    documents = [*world.rules, EVERYTHING]
-    tags = random.sample(world.facts.tags, len(world.facts.tags))
-    shuffled = type(world.facts)(world.facts.name, tags, world.facts.manifests)
-    assert deleted(run(world.facts, documents)) == deleted(run(shuffled, documents))
+@given(worlds, st.integers(1, 3))
+def test_the_order_of_tags_changes_nothing(world, count):
+    documents = [{"action": "keep", "newest": count}, EVERYTHING, *world.rules[:1]]
+    turned = type(world.facts)(world.facts.name, world.facts.tags[::-1], world.facts.manifests)
+    assert deleted(run(world.facts, documents)) == deleted(run(turned, documents))
 
 
 @many
@@ -197,6 +196,7 @@ def test_without_pushes_and_pulls_nothing_comes_back(world, hours):
             and not (rule.keys() & {"newest", "newest_semver"} and rule.keys() & {"pushed_within", "pulled_within"})
         )
     ]
+    documents.append(EVERYTHING)
     now, later = run(world.facts, documents), run(world.facts, documents, NOW + timedelta(hours=hours))
     assert deleted(now) <= deleted(later)
 
@@ -224,7 +224,9 @@ def test_a_policy_comes_back_as_it_went_in(documents):
 numbers = st.integers(0, 12).map(str)
 prereleases = st.lists(numbers | st.sampled_from(["a", "rc", "rc1", "x-y", "0a"]), min_size=1, max_size=3).map(".".join)
 versions = st.builds(
-    lambda a, b, c, pre: f"{a}.{b}.{c}" + (f"-{pre}" if pre else ""), numbers, numbers, numbers, st.none() | prereleases
+    lambda patch, suffix: f"1.2.{patch}{suffix}",
+    st.integers(9, 11),
+    st.just("") | prereleases.map(lambda pre: f"-{pre}"),
 )
 
 

@@ -141,8 +141,7 @@ class Policy(_Part):
     rules: Annotated[tuple[Rule, ...], Field(max_length=MOST_RULES)] = ()
 
     def document(self) -> dict[str, Any]:
-        """The policy as JSON: what was left out is left out again."""
-        document = self.model_dump(mode="json", exclude_defaults=True, exclude={"rules"})
-        head = {"enabled": self.enabled, "schedule": self.schedule, "brake_percent": self.brake_percent}
+        """The policy as JSON; of its rules, what is as by default is left out."""
+        head = self.model_dump(mode="json", exclude={"rules"})
         rules = [rule.model_dump(mode="json", exclude_defaults=True) for rule in self.rules]
-        return {**head, **document, "rules": rules}
+        return {**head, "rules": rules}
