@@ -43,6 +43,17 @@ def test_a_day_has_its_figures(registry, collector):
     assert CollectionRun.objects.get(kind="blob").bytes == len(b"onefourmore")
 
 
+def test_blobs_do_not_wait_for_a_backlog_of_manifests(registry, monkeypatch):
+    for number in range(3):
+        registry.push_image(None, layers=[b"%d" % number])
+        registry.push_blob(b"alone %d" % number)
+    monkeypatch.setattr(rounds, "BATCH", 1)
+    worked = []
+    monkeypatch.setattr(rounds, "work_on", lambda kind, *rest: worked.append(kind) or work_on(kind, *rest))
+    run_round()
+    assert worked[:4] == [Kind.MANIFEST, Kind.BLOB] * 2
+
+
 def test_the_queue_tells_what_waits_and_for_how_long(registry, settings):
     settings.GC_GRACE = timedelta(hours=1)
     for content in (b"1", b"2", b"3"):

@@ -53,13 +53,16 @@ def run_round() -> int:
     deadline, count = time.monotonic() + ROUND.total_seconds(), 0
     rules = Rules.configured()
     work_on_repositories(until=time.monotonic() + ROUND.total_seconds() / 2)
-    # In the order of their declaration: what manifests leave behind may be due at once.
-    for kind in Kind:
-        while time.monotonic() < deadline and find_pause() is None:
-            claims = claim_reviews(kind, limit=BATCH)
-            if not claims:
-                break
-            count += work_on(kind, claims, rules).reviewed
+    idle = False
+    while not idle:
+        idle = True
+        # A batch of each in turn, so that neither waits for the other's backlog.
+        for kind in Kind:
+            if time.monotonic() >= deadline or find_pause() is not None:
+                return count
+            if claims := claim_reviews(kind, limit=BATCH):
+                count += work_on(kind, claims, rules).reviewed
+                idle = False
     return count
 
 
