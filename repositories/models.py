@@ -72,7 +72,7 @@ class Manifest(models.Model):
     annotations = models.JSONField(default=dict)
     pushed_at = models.DateTimeField(default=timezone.now)
     pushed_by = models.CharField(max_length=_PRINCIPAL_LENGTH, blank=True, default="")
-    # To the minute, and a minute late (repositories/pulls.py).
+    # Or one of its children; to the minute, and a minute late (repositories/pulls.py).
     pulled_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
 
@@ -161,6 +161,7 @@ class Tag(models.Model):
         max_length=10, choices=PointedAs, default=PointedAs.PUSH, db_default=PointedAs.PUSH.value
     )
     expires_at = models.DateTimeField(null=True)
+    # When what it pointed to at that moment was pulled, by whatever name: retention needs no more than this row.
     pulled_at = models.DateTimeField(null=True)
 
     class Meta:

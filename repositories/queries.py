@@ -15,13 +15,9 @@ from repositories.models import Manifest, Repository, Tag
 
 @dataclass(frozen=True, slots=True)
 class ServedManifest:
-    """A manifest as it is answered; `payload` is empty where only the head was asked for; `size` in bytes.
-
-    `tag_id` is that of the tag it was asked for by.
-    """
+    """A manifest as it is answered; `payload` is empty where only the head was asked for; `size` in bytes."""
 
     id: int
-    tag_id: int | None
     digest: str
     media_type: str
     size: int
@@ -31,8 +27,7 @@ class ServedManifest:
 def get_manifest(name: RepositoryName, reference: Reference, *, head: bool = False) -> ServedManifest:
     """Raise ManifestUnknown, or NameUnknown where there is no such repository."""
     payload = "''" if head else "m.payload"
-    tag_column = "NULL" if isinstance(reference, Digest) else "t.id"
-    columns = f"SELECT m.id, {tag_column}, m.digest, m.media_type, m.size, {payload} FROM repositories_repository r"
+    columns = f"SELECT m.id, m.digest, m.media_type, m.size, {payload} FROM repositories_repository r"
     if isinstance(reference, Digest):
         sql = (
             f"{columns} JOIN repositories_manifest m ON m.repository_id = r.id"
@@ -46,10 +41,8 @@ def get_manifest(name: RepositoryName, reference: Reference, *, head: bool = Fal
         )
     rows = fetch_all(sql, [name.text, str(reference)])
     if rows:
-        manifest_id, tag_id, digest, media_type, size, content = cast(
-            "tuple[int, int | None, str, str, int, bytes]", rows[0]
-        )
-        return ServedManifest(manifest_id, tag_id, digest, media_type, size, b"" if head else bytes(content))
+        manifest_id, digest, media_type, size, content = cast("tuple[int, str, str, int, bytes]", rows[0])
+        return ServedManifest(manifest_id, digest, media_type, size, b"" if head else bytes(content))
     if not Repository.objects.filter(name=name.text, deleted_at=None).exists():
         raise NameUnknown({"name": name.text})
     raise ManifestUnknown({"name": name.text, "reference": str(reference)})

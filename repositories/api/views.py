@@ -60,7 +60,7 @@ class ManifestView(OCIView):
     def _serve(self, request: Request, name: RepositoryName, reference: Reference, *, head: bool) -> HttpResponse:
         access = authorise(caller_of(request), Action.PULL, name)
         manifest = get_manifest(access.name, reference, head=head)
-        note_pull(manifest_id=manifest.id, tag_id=manifest.tag_id)
+        note_pull(manifest_id=manifest.id)
         if matches_etag(request.headers.get("If-None-Match"), manifest.digest):
             return manifest_not_modified(manifest)
         announcements.manifest_pulled(

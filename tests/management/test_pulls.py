@@ -1,29 +1,34 @@
 """When tags and manifests were pulled last."""
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from registry_gc.retention.facts import ManifestFact, RepositoryFacts, TagFact, used_at
 from repositories import pulls
 from repositories.models import Manifest, Tag
-from tests.factories import NAME
+from tests.factories import NAME, index_manifest
 from tests.management.cast import send
-from tests.management.test_repository_tags import TAGS, rows
+from tests.management.test_repository_tags import TAGS, push_index, rows
 
 PATH = f"/v2/{NAME}/manifests"
 
 
 @pytest.fixture(autouse=True)
 def nothing_noted():
-    for noted in pulls._noted.values():
-        noted.clear()
+    pulls._noted.clear()
 
 
 def pulled(model):
     return [row.pulled_at is not None for row in model.objects.order_by("pk")]
+
+
+def pulled_tags(client):
+    return {row["name"] for row in rows(client) if row["pulled_at"]}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -44,11 +49,103 @@ def test_a_pull_is_written_later_and_never_by_the_pull(everybody, method):
     assert captured.captured_queries == []
 
 
-def test_a_pull_by_digest_is_one_of_the_manifest(everybody):
-    image = everybody["bob"].push_image("v1")
-    everybody["rita"].get(f"{PATH}/{image.digest}")
+@pytest.mark.parametrize("reference", ["v1", "digest"])
+def test_a_pull_counts_for_every_tag_of_the_manifest(everybody, reference):
+    bob = everybody["bob"]
+    image, _ = bob.push_image("v1"), bob.push_image("latest")
+    bob.push_image("other", layers=[b"other"])
+    everybody["rita"].get(f"{PATH}/{image.digest if reference == 'digest' else reference}")
     pulls.write_pulls()
-    assert (pulled(Tag), pulled(Manifest)) == ([False], [True])
+    assert pulled_tags(everybody["rita"]) == {"v1", "latest"}
+    assert pulled(Manifest) == [True, False]
+
+
+def test_a_pull_of_a_child_counts_for_its_indexes_and_not_for_its_siblings(everybody):
+    bob = everybody["bob"]
+    index = push_index(bob, linux_amd64=b"1", linux_arm64=b"2")
+    child = Manifest.objects.get(child_references=None, parent_references__platform="linux/amd64")
+    bob.push_manifest(index_manifest([index.descriptor()]), "outer")
+    push_index(bob, "other", linux_riscv64=b"3")
+    everybody["rita"].get(f"{PATH}/{child.digest}")
+    pulls.write_pulls()
+    assert pulled_tags(everybody["rita"]) == {"multi", "outer"}
+    used = Manifest.objects.exclude(pulled_at=None)
+    assert set(used) == {child, *Manifest.objects.filter(tags__name__in=["multi", "outer"])}
+
+
+def test_a_pull_of_an_index_does_not_count_for_its_children(everybody):
+    push_index(everybody["bob"], linux_amd64=b"1")
+    everybody["rita"].get(f"{PATH}/multi")
+    pulls.write_pulls()
+    assert pulled(Manifest) == [False, True]
+
+
+def test_the_recorded_times_are_those_that_retention_judges_by(everybody):
+    bob = everybody["bob"]
+    push_index(bob, linux_amd64=b"1", linux_arm64=b"2")
+    bob.push_image("v1", layers=[b"v1"])
+    for child in Manifest.objects.exclude(parent_references=None):
+        everybody["rita"].get(f"{PATH}/{child.digest}")
+    pulls.write_pulls()
+    everything = RepositoryFacts(
+        NAME, [], {row.digest: fact_of(row) for row in Manifest.objects.prefetch_related("child_references")}
+    )
+    for tag in Tag.objects.select_related("manifest"):
+        fact = TagFact(tag.name, tag.manifest.digest, tag.pushed_at, tag.pulled_at)
+        judged = used_at(fact.pushed_at, None, everything.manifests[fact.digest], everything)
+        assert used_at(fact.pushed_at, fact.pulled_at, None, RepositoryFacts(NAME, [fact])) == judged
+        assert judged == (tag.pulled_at if tag.name == "multi" else tag.pushed_at)
+
+
+def fact_of(manifest):
+    children = tuple(child.digest for child in manifest.child_references.all())
+    return ManifestFact(manifest.digest, manifest.pushed_at, manifest.pulled_at, children)
+
+
+def test_a_child_of_many_indexes_is_written_a_few_rows_at_a_time_and_once_a_minute(everybody, monkeypatch):
+    bob = everybody["bob"]
+    child = bob.push_image("v5")
+    bob.push_image("v6")
+    bob.push_image("v7")
+    for number in range(5):
+        bob.push_manifest(index_manifest([child.descriptor()], annotations={"n": str(number)}), f"v{number}")
+    monkeypatch.setattr(pulls, "BATCH", 2)
+    for statements in ([2, 2, 2, 2, 2, 2, 2], []):
+        everybody["rita"].get(f"{PATH}/{child.digest}")
+        with CaptureQueriesContext(connection) as captured:
+            pulls.write_pulls()
+        updates = [query["sql"] for query in captured if query["sql"].startswith("UPDATE")]
+        changed = [len(re.search(r"IN \(([0-9, ]+)\)", sql)[1].split(",")) for sql in updates]
+        assert sorted(changed, reverse=True) == statements
+    assert pulled_tags(everybody["rita"]) == {f"v{number}" for number in range(8)}
+
+
+def test_recording_a_pull_costs_no_statement(everybody):
+    push_index(everybody["bob"], linux_amd64=b"1")
+    child = Manifest.objects.exclude(parent_references=None).get()
+    everybody["rita"].get(f"{PATH}/multi")
+    with CaptureQueriesContext(connection) as captured:
+        assert everybody["rita"].get(f"{PATH}/{child.digest}").status == 200
+    assert sum("repositories_manifest" in query["sql"] for query in captured) == 1
+
+
+def test_the_same_image_pushed_again_and_a_restored_one_count_as_pushed(everybody):
+    bob, rita = everybody["bob"], everybody["rita"]
+    first = bob.push_image("v1", layers=[b"1"])
+    times = [pushed_at(rita)]
+    bob.push_image("v1", layers=[b"1"])
+    times.append(pushed_at(rita))
+    bob.push_image("v1", layers=[b"2"])
+    times.append(pushed_at(rita))
+    for _ in range(2):
+        restored = send(everybody["alice"], "POST", f"{TAGS}/v1/restore", digest=first.digest)
+        assert restored.status == 200
+        times.append(pushed_at(rita))
+    assert times == sorted(set(times))
+
+
+def pushed_at(client):
+    return datetime.fromisoformat(rows(client)[0]["pushed_at"])
 
 
 def test_refused_and_managed_is_not_pulled(everybody):
@@ -70,4 +167,4 @@ def test_an_older_note_does_not_turn_the_clock_back_and_what_is_gone_is_forgotte
     send(everybody["alice"], "DELETE", f"{TAGS}/v2")
     pulls.write_pulls()
     assert Tag.objects.get().pulled_at == later
-    assert not any(pulls._noted.values())
+    assert not pulls._noted
