@@ -75,6 +75,12 @@ upload_bytes = Counter("lading_upload_bytes", "Bytes of blobs that clients sent.
 download_bytes = Counter(
     "lading_download_bytes", "Bytes of blobs that were sent to clients, without redirects.", registry=REGISTRY
 )
+pulls_ignored = Counter(
+    "lading_pulls_ignored",
+    "Pulls that do not count as use, by the account or the word of the User-Agent.",
+    ["by"],
+    registry=REGISTRY,
+)
 background_duration = Histogram(
     "lading_background_duration_seconds",
     "Time that a round of a background task took, however it ended.",
@@ -240,6 +246,11 @@ def _timed(store: object, name: str, driver: str, action: str) -> Callable[..., 
             _storage(driver, action).observe(perf_counter() - started)
 
     return call
+
+
+def pull_ignored(by: str) -> None:
+    """This will count a pull that is no use; `by` is a name of the configuration."""
+    pulls_ignored.labels(by).inc()
 
 
 def background_round(task: str, *, seconds: float, succeeded: bool) -> None:

@@ -167,6 +167,8 @@ GC_INTERVAL = CONFIGURATION.gc.interval
 _signed = REDIRECT_THROUGH.options.duration if REDIRECT_THROUGH else SIGNED_URLS
 GC_LINGER = max(CONFIGURATION.gc.linger, _signed + timedelta(hours=1)) if CONFIGURATION.gc.linger else timedelta()
 TRASH_KEEP = CONFIGURATION.trash.keep
+PULLS_IGNORED_AGENTS = CONFIGURATION.pulls.ignoreagents
+PULLS_IGNORED_ACCOUNTS = frozenset(CONFIGURATION.pulls.ignoreaccounts)
 SCRUB_ENABLED = CONFIGURATION.scrub.enabled
 SCRUB_INTERVAL = CONFIGURATION.scrub.interval
 SCRUB_RATE = CONFIGURATION.scrub.rate

@@ -4,15 +4,19 @@ A HEAD counts as well: docker and containerd ask for a tag by HEAD, and for noth
 docs/retention.md says what counts as use, and why.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TypeVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from registry_project.database import any_of, fetch_all, writing
+from registry_project.metrics import pull_ignored
 from repositories.models import Manifest, Tag
 
 Row = TypeVar("Row")
@@ -31,9 +35,20 @@ _USED = """
     SELECT id FROM used ORDER BY id"""
 
 
-def note_pull(*, manifest_id: int) -> None:
-    """This will remember a pull; it costs an assignment."""
-    _noted[manifest_id] = timezone.now()
+def note_pull(*, manifest_id: int, account: str, agent: str) -> None:
+    """This will remember a pull, unless it is no use; it costs a look at the User-Agent and an assignment."""
+    if account in settings.PULLS_IGNORED_ACCOUNTS:
+        pull_ignored(account)
+    elif found := _words(settings.PULLS_IGNORED_AGENTS).search(agent):
+        pull_ignored(found[0].lower())
+    else:
+        _noted[manifest_id] = timezone.now()
+
+
+@cache
+def _words(names: tuple[str, ...]) -> re.Pattern[str]:
+    any_name = "|".join(map(re.escape, names)) or "(?!)"
+    return re.compile(rf"(?<![\w.-])(?:{any_name})(?![\w.-])", re.IGNORECASE | re.ASCII)
 
 
 def write_pulls() -> None:

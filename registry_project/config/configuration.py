@@ -26,6 +26,7 @@ from registry_project.config.own import (
     Database,
     Egress,
     Limits,
+    Pulls,
     Retention,
     Scrub,
     Teams,
@@ -98,6 +99,8 @@ class Sections(Section):
     """Limits of requests."""
     trash: Trash = Trash()
     """Undo of deleted tags."""
+    pulls: Pulls = Pulls()
+    """What counts as use; docs/retention.md."""
     web: Web = Field(default_factory=Web)
     """Processes and threads."""
     retention: Retention = Field(default_factory=dict)

@@ -85,6 +85,8 @@ def _written(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, timedelta):
         return duration_text(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_written, value))}]"
     return str(value)
 
 

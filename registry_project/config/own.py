@@ -102,6 +102,36 @@ class Trash(Section):
     """How long a deleted or moved tag can be restored."""
 
 
+def _agent(raw: object) -> object:
+    text = parse_text(raw).lower()
+    if not re.fullmatch(r"[a-z0-9._-]+", text):
+        raise ValueError("expected a word of letters, digits and . _ - such as trivy")
+    return text
+
+
+def _account(raw: object) -> object:
+    text = parse_text(raw)
+    if not text:
+        raise ValueError("expected the name of a user or robot, such as payments+scanner")
+    return text
+
+
+class Pulls(Section):
+    ignoreagents: tuple[Annotated[str, BeforeValidator(_agent)], ...] = (
+        "trivy",
+        "grype",
+        "syft",
+        "regsync",
+        "watchtower",
+        "diun",
+        "renovatebot",
+    )
+    """Programs whose pulls are no use: whole words of their `User-Agent`, in any case. A list replaces this one, and
+    `[]` ignores none."""
+    ignoreaccounts: tuple[Annotated[str, BeforeValidator(_account)], ...] = ()
+    """Users and robots whose pulls are no use, such as `payments+scanner`."""
+
+
 def _available_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, 4)

@@ -60,7 +60,8 @@ class ManifestView(OCIView):
     def _serve(self, request: Request, name: RepositoryName, reference: Reference, *, head: bool) -> HttpResponse:
         access = authorise(caller_of(request), Action.PULL, name)
         manifest = get_manifest(access.name, reference, head=head)
-        note_pull(manifest_id=manifest.id)
+        agent = request.headers.get("User-Agent", "")
+        note_pull(manifest_id=manifest.id, account=access.principal.name, agent=agent)
         if matches_etag(request.headers.get("If-None-Match"), manifest.digest):
             return manifest_not_modified(manifest)
         announcements.manifest_pulled(

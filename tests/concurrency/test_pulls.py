@@ -13,7 +13,7 @@ from tests.concurrency.meeting import finish, in_background
 def test_what_somebody_holds_is_written_the_next_time_and_nobody_waits(house, held):
     house.put_manifest(TagName("v1"))
     pulls._noted.clear()
-    pulls.note_pull(manifest_id=Manifest.objects.get().pk)
+    pulls.note_pull(manifest_id=Manifest.objects.get().pk, account="", agent="")
     with writing():
         held.objects.select_for_update().get()
         with in_background(pulls.write_pulls) as writer:

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from registry_gc.retention.facts import ManifestFact, RepositoryFacts, TagFact, used_at
+from registry_project.metrics import REGISTRY
 from repositories import pulls
 from repositories.models import Manifest, Tag
 from tests.factories import NAME, index_manifest
@@ -29,6 +30,10 @@ def pulled(model):
 
 def pulled_tags(client):
     return {row["name"] for row in rows(client) if row["pulled_at"]}
+
+
+def ignored(by):
+    return REGISTRY.get_sample_value("lading_pulls_ignored_total", {"by": by}) or 0
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -58,6 +63,13 @@ def test_a_pull_counts_for_every_tag_of_the_manifest(everybody, reference):
     pulls.write_pulls()
     assert pulled_tags(everybody["rita"]) == {"v1", "latest"}
     assert pulled(Manifest) == [True, False]
+
+
+def test_a_pull_of_what_the_client_has_already_counts(everybody):
+    image = everybody["bob"].push_image("v1")
+    assert everybody["rita"].get(f"{PATH}/v1", If_None_Match=image.digest).status == 304
+    pulls.write_pulls()
+    assert pulled_tags(everybody["rita"]) == {"v1"}
 
 
 def test_a_pull_of_a_child_counts_for_its_indexes_and_not_for_its_siblings(everybody):
@@ -120,13 +132,63 @@ def test_a_child_of_many_indexes_is_written_a_few_rows_at_a_time_and_once_a_minu
     assert pulled_tags(everybody["rita"]) == {f"v{number}" for number in range(8)}
 
 
+@pytest.mark.parametrize(
+    ("agent", "by"),
+    [
+        ("trivy/0.58.1", "trivy"),
+        ("Trivy/0.58.1", "trivy"),
+        ("/usr/local/bin/grype go-containerregistry/v0.20.2", "grype"),
+        ("regclient/regsync (v0.8.0)", "regsync"),
+        ("RenovateBot/39.1.0 (https://github.com/renovatebot/renovate)", "renovatebot"),
+        ("trivyal/1.0", None),
+        ("my-trivy/1.0", None),
+        ("skopeo/1.16.1", None),
+        ("containerd/v2.0.0", None),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_pulls_by_scanners_and_mirrors_are_no_use(everybody, method, agent, by):
+    everybody["bob"].push_image("v1")
+    before = ignored(by)
+    assert everybody["rita"].request(method, f"{PATH}/v1", User_Agent=agent).status == 200
+    pulls.write_pulls()
+    assert pulled_tags(everybody["rita"]) == (set() if by else {"v1"})
+    assert ignored(by) - before == (1 if by else 0)
+
+
+def test_pulls_by_accounts_that_are_named_are_no_use(everybody, settings):
+    settings.PULLS_IGNORED_ACCOUNTS = frozenset({"alice+builder"})
+    everybody["bob"].push_image("v1")
+    before = ignored("alice+builder")
+    assert everybody["robot"].get(f"{PATH}/v1").status == 200
+    pulls.write_pulls()
+    assert pulled_tags(everybody["rita"]) == set()
+    assert ignored("alice+builder") == before + 1
+    everybody["rita"].get(f"{PATH}/v1")
+    pulls.write_pulls()
+    assert pulled_tags(everybody["rita"]) == {"v1"}
+
+
+def test_an_empty_list_ignores_nobody(everybody, settings):
+    settings.PULLS_IGNORED_AGENTS = ()
+    everybody["bob"].push_image("v1")
+    everybody["rita"].get(f"{PATH}/v1", User_Agent="regclient/regsync (v0.8.0)")
+    pulls.write_pulls()
+    assert pulled_tags(everybody["rita"]) == {"v1"}
+
+
 def test_recording_a_pull_costs_no_statement(everybody):
     push_index(everybody["bob"], linux_amd64=b"1")
     child = Manifest.objects.exclude(parent_references=None).get()
     everybody["rita"].get(f"{PATH}/multi")
-    with CaptureQueriesContext(connection) as captured:
-        assert everybody["rita"].get(f"{PATH}/{child.digest}").status == 200
-    assert sum("repositories_manifest" in query["sql"] for query in captured) == 1
+    counts = []
+    for headers in ({}, {"User_Agent": "trivy/0.58.1"}):
+        with CaptureQueriesContext(connection) as captured:
+            assert everybody["rita"].get(f"{PATH}/{child.digest}", **headers).status == 200
+        counts.append([query["sql"] for query in captured if not query["sql"].startswith(("BEGIN", "COMMIT"))])
+    assert counts[0] == counts[1]
+    assert sum("repositories_manifest" in sql for sql in counts[0]) == 1
 
 
 def test_the_same_image_pushed_again_and_a_restored_one_count_as_pushed(everybody):

@@ -37,6 +37,8 @@ def write(tmp_path, text):
         ("storage:\n  delete: true", "storage.delete", '"true"', 2, "expected keys and values below it"),
         ("storage:\n  filesystem: [a]", "storage.filesystem", None, 2, "expected keys and values below it"),
         ("storage: s3", "storage.s3.bucket", None, 1, "expected the name of a bucket"),
+        ("pulls:\n  ignoreagents: [a/1]", "pulls.ignoreagents.0", '"a/1"', 2, "expected a word of letters"),
+        ("pulls:\n  ignoreaccounts: ['']", "pulls.ignoreaccounts.0", '""', 2, "expected the name of a user or robot"),
         ("storage: gcs", "storage.gcs.bucket", None, 1, "expected the name of a bucket"),
         ("storage: azure", "storage.azure.container", None, 1, "expected the name of a container"),
         ("storage: inmemory", "storage.inmemory", None, 1, "the storage driver inmemory is not available: the data"),
