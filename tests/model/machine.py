@@ -1,0 +1,210 @@
+"""One registry beside its shelf: how steps are counted, what is compared after each, and how an example ends."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from blobs.deletions import drain_storage_deletions
+from blobs.models import BlobReview, StorageDeletion
+from blobs.storage import get_store
+from blobs.uploads import purge_expired_uploads
+from blobs.usage import roll_up_usage
+from registry_gc.collection.models import CollectionFailure, Kind
+from registry_gc.collection.reviews import Claim
+from registry_gc.collection.rounds import run_until_idle
+from registry_gc.collection.standings import Rules
+from registry_gc.collection.sweep import sweep_all
+from repositories.expiry import end_expired_tags
+from repositories.models import ManifestReview
+from repositories.models import Repository as RepositoryRow
+from tests.factories import Registry
+from tests.model import rows
+from tests.model.documents import CONTENT_OF
+from tests.model.shelf import Document, Repository, Shelf
+
+Item = TypeVar("Item")
+FAR = 24 * 30
+
+# How many examples ran, and how often each step did.
+FIRED: Counter[str] = Counter()
+
+# Which of the things at hand a step takes.
+which = st.integers(0, 15)
+
+
+def step(**arguments: Any) -> Callable[[Callable[..., None]], Any]:
+    """A rule that is counted."""
+
+    def decorate(function: Callable[..., None]) -> Any:
+        FIRED[function.__name__] = 0
+
+        @wraps(function)
+        def counted(self: Any, **values: Any) -> None:
+            FIRED[function.__name__] += 1
+            function(self, **values)
+
+        return rule(**arguments)(counted)
+
+    return decorate
+
+
+def pick(items: Sequence[Item], number: int) -> Item:
+    return items[number % len(items)]
+
+
+class Machine(RuleBasedStateMachine):
+    """The registry through HTTP and its background work by hand, and a shelf that says what both must have done."""
+
+    # What ends the delays, so that an example can end with nothing left to do; set by the test.
+    without_delays: Callable[[], Any]
+
+    def __init__(self) -> None:
+        super().__init__()
+        FIRED["examples"] += 1
+        rows.empty()
+        for item in list(get_store().objects()):
+            get_store().delete(item.key)
+        self.registry = Registry()
+        self.shelf = Shelf()
+        self.documents: list[Document] = []
+        # Of workers that are not done.
+        self.claims: list[Claim] = []
+
+    # The shelf's side of what clients do.
+
+    def made(self, name: str) -> Repository:
+        """The repository that a push has found or made."""
+        repository = self.shelf.find(name)
+        if repository is None:
+            row = RepositoryRow.objects.get(name=name, deleted_at=None)
+            repository = self.shelf.repositories.setdefault(row.pk, Repository(row.pk, name))
+        return repository
+
+    def known(self, document: Document) -> Document:
+        if document not in self.documents:
+            self.documents.append(document)
+        return document
+
+    # What must hold.
+
+    @invariant()
+    def rows_are_what_the_shelf_says(self) -> None:
+        shelf = self.shelf
+        assert rows.manifest_rows() == set(shelf.manifest_rows())
+        assert rows.reference_rows() == set(shelf.reference_rows())
+        assert rows.child_rows() == set(shelf.child_rows())
+        assert rows.tag_rows() == set(shelf.tag_rows())
+        assert rows.link_rows() == set(shelf.link_rows())
+        assert rows.blob_rows() == shelf.blobs.keys()
+        assert rows.upload_rows() == sorted((upload.repository, upload.completed) for upload in shelf.uploads)
+        # A team pays until the blob's review.
+        assert rows.team_rows() >= shelf.team_rows()
+        assert all(said == counted for said, counted in rows.usage_of_teams().values())
+        assert rows.misnamed_keys(get_store()) == {}
+
+    def take_away_what_was_collected(self) -> None:
+        """Follow what collection did, all of which must have been garbage."""
+        shelf = self.shelf
+        manifests = {(repository, digest) for repository, digest, _ in rows.manifest_rows()}
+        links, blobs = rows.link_rows(), rows.blob_rows()
+        for repository in shelf.repositories.values():
+            gone = [digest for digest in repository.manifests if (repository.id, digest) not in manifests]
+            taken = repository.alive(shelf.now) & set(gone)
+            assert not taken, f"collected alive: {taken}"
+            for digest in gone:
+                shelf.forget_manifest(repository, digest)
+        for repository in shelf.repositories.values():
+            for blob in [blob for blob in repository.links if (repository.id, blob) not in links]:
+                assert shelf.may_unlink(repository, blob), f"taken from {repository.name} in use: {blob}"
+                del repository.links[blob]
+        for blob in [blob for blob in shelf.blobs if blob not in blobs]:
+            assert shelf.may_remove(blob), f"collected in use: {blob}"
+            del shelf.blobs[blob]
+
+    def pull_all_of(self, repository: Repository) -> None:
+        """Everything that clients may see, and nothing else, with the right bytes."""
+        base = f"/v2/{repository.name}"
+        seen = {digest: manifest for digest, manifest in repository.manifests.items() if repository.find(digest)}
+        for reference, digest in [(d, d) for d in seen] + [(name, tag.digest) for name, tag in repository.tags.items()]:
+            answer = self.registry.get(f"{base}/manifests/{reference}")
+            assert (answer.status, answer.body) == (200, seen[digest].document.payload), reference
+        for digest in repository.links:
+            answer = self.registry.get(f"{base}/blobs/{digest}")
+            assert (answer.status, answer.body) == (200, CONTENT_OF[digest]), digest
+        for subject in sorted({manifest.document.subject for manifest in repository.manifests.values()} - {""}):
+            answer = self.registry.get(f"{base}/referrers/{subject}")
+            named = {entry["digest"] for entry in answer.json()["manifests"]}
+            assert named == {digest for digest, manifest in seen.items() if manifest.document.subject == subject}
+        assert self.registry.tags(repository.name) == sorted(repository.tags)
+
+    # How an example ends.
+
+    def teardown(self) -> None:
+        if sys.exc_info()[0] is not None:  # It has failed, or is given up.
+            return
+        self.without_delays()
+        for _round in range(2):
+            self.finish()
+        self.assert_only_what_tags_reach()
+        for repository in self.shelf.living():
+            self.pull_all_of(repository)
+        # The events sufficed: what the sweep suspects beside them is in use.
+        sweep_all(rules=Rules.configured())
+        self.finish()
+        self.assert_only_what_tags_reach()
+        for repository in self.shelf.living():
+            for digest in sorted({tag.digest for tag in repository.tags.values()}):
+                answer = self.registry.delete(f"/v2/{repository.name}/manifests/{digest}")
+                assert answer.status == 202, answer
+                self.shelf.delete_manifest(repository, digest)
+        self.finish()
+        self.assert_only_what_tags_reach()
+        FIRED["ended"] += 1
+
+    def finish(self) -> None:
+        """All the background work that there is, when every deadline is over."""
+        self.advance_by(FAR)
+        assert end_expired_tags() == len(self.shelf.expired())
+        for repository, name in self.shelf.expired():
+            self.shelf.end_tag(repository, name)
+        self.advance_by(FAR)
+        self.shelf.uploads.clear()
+        assert purge_expired_uploads() < 100
+        totals = run_until_idle(rules=Rules.configured())
+        assert not any(tally.postponed for tally in totals.by_kind.values())
+        while drain_storage_deletions():
+            pass
+        roll_up_usage()
+        self.take_away_what_was_collected()
+        self.rows_are_what_the_shelf_says()
+
+    def advance_by(self, hours: int) -> None:
+        rows.age(hours)
+        self.shelf.now += hours
+
+    def assert_only_what_tags_reach(self) -> None:
+        shelf = self.shelf
+        for repository in shelf.repositories.values():
+            reached = repository.alive(shelf.now, tags_only=True)
+            used = {blob for digest in reached for blob in repository.manifests[digest].blobs}
+            assert repository.manifests.keys() == reached, repository.name
+            assert repository.links.keys() == used, repository.name
+        assert shelf.blobs.keys() == {blob for _, blob in shelf.link_rows()}
+        assert rows.team_rows() == shelf.team_rows()
+        assert len(list(get_store().objects())) == len(shelf.blobs)
+        for model in (StorageDeletion, BlobReview, ManifestReview, CollectionFailure):
+            assert list(model._default_manager.values()) == []
+
+    def work(self, done: object) -> None:
+        """Follow a worker's step."""
+        assert done is not None, list(CollectionFailure.objects.values_list("kind", "error"))
+        assert not CollectionFailure.objects.exists(), list(CollectionFailure.objects.values_list("kind", "error"))
+        self.take_away_what_was_collected()
+
+
+KINDS = st.sampled_from(list(Kind))
