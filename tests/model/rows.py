@@ -3,80 +3,102 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import DateTimeField, F, Model
 
-from accounts.models import Team
-from blobs.models import Blob, RepositoryBlob, StorageDeletion, TeamBlob, TeamUsage, UploadSession, UsageDelta
 from blobs.storage import BlobStore
-from repositories.models import Manifest, ManifestBlob, ManifestChild, Tag
+from registry_project.database import fetch_all
 
 _APPS = ("gc_collection", "repositories", "blobs")
 
 
+_MANIFEST = "SELECT repository_id, digest, deleted_at IS NOT NULL FROM repositories_manifest"
+_REFERENCE = """
+    SELECT u.repository_id, m.digest, b.digest FROM repositories_manifestblob u
+    JOIN repositories_manifest m ON m.id = u.manifest_id JOIN blobs_blob b ON b.id = u.blob_id"""
+_CHILD = """
+    SELECT c.repository_id, p.digest, c.digest, m.id IS NOT NULL AND m.deleted_at IS NULL
+    FROM repositories_manifestchild c JOIN repositories_manifest p ON p.id = c.parent_id
+    LEFT JOIN repositories_manifest m ON m.id = c.child_id"""
+_TAG = """
+    SELECT t.repository_id, t.name, m.digest
+    FROM repositories_tag t JOIN repositories_manifest m ON m.id = t.manifest_id"""
+_LINK = "SELECT l.repository_id, b.digest FROM blobs_repositoryblob l JOIN blobs_blob b ON b.id = l.blob_id"
+_TEAM = """
+    SELECT t.slug, b.digest
+    FROM blobs_teamblob p JOIN accounts_team t ON t.id = p.team_id JOIN blobs_blob b ON b.id = p.blob_id"""
+
+
+_NAMES = """
+    SELECT 'upload', storage_key FROM blobs_uploadsession WHERE storage_key IS NOT NULL
+    UNION ALL SELECT 'blob', storage_key FROM blobs_blob
+    UNION ALL SELECT 'deletion', storage_key FROM blobs_storagedeletion"""
+_USAGE = """
+    SELECT t.slug, (SELECT COALESCE(SUM(u.size), 0) FROM blobs_teamusage u WHERE u.team_id = t.id)
+        + (SELECT COALESCE(SUM(d.size), 0) FROM blobs_usagedelta d WHERE d.team_id = t.id),
+        (SELECT COALESCE(SUM(b.size), 0) FROM blobs_teamblob p JOIN blobs_blob b ON b.id = p.blob_id
+            WHERE p.team_id = t.id)
+    FROM accounts_team t"""
+
+
+def _set(sql: str) -> set[tuple[Any, ...]]:
+    found = fetch_all(sql, [])
+    # A row that is there twice would be lost in a set.
+    assert len(found) == len(set(found)), found
+    return set(found)
+
+
 def manifest_rows() -> set[tuple[int, str, bool]]:
-    rows = Manifest.objects.values_list("repository_id", "digest", "deleted_at")
-    return {(repository, digest, deleted_at is not None) for repository, digest, deleted_at in rows}
+    return _set(_MANIFEST)
 
 
 def reference_rows() -> set[tuple[int, str, str]]:
-    return set(ManifestBlob.objects.values_list("repository_id", "manifest__digest", "blob__digest"))
+    return set(fetch_all(_REFERENCE, []))
 
 
 def child_rows() -> set[tuple[int, str, str, bool]]:
-    rows = ManifestChild.objects.values_list("repository_id", "parent__digest", "digest", "child", "child__deleted_at")
-    return {
-        (repository, parent, digest, child is not None and deleted_at is None)
-        for repository, parent, digest, child, deleted_at in rows
-    }
+    return _set(_CHILD)
 
 
 def tag_rows() -> set[tuple[int, str, str]]:
-    return set(Tag.objects.values_list("repository_id", "name", "manifest__digest"))
+    return _set(_TAG)
 
 
 def link_rows() -> set[tuple[int, str]]:
-    return set(RepositoryBlob.objects.values_list("repository_id", "blob__digest"))
+    return _set(_LINK)
 
 
 def blob_rows() -> set[str]:
-    return set(Blob.objects.values_list("digest", flat=True))
+    return {digest for (digest,) in _set("SELECT digest FROM blobs_blob")}
 
 
 def team_rows() -> set[tuple[str, str]]:
-    return set(TeamBlob.objects.values_list("team__slug", "blob__digest"))
+    return _set(_TEAM)
 
 
 def upload_rows() -> list[tuple[int, str]]:
-    return sorted(UploadSession.objects.values_list("repository_id", "completed_digest"))
+    return sorted(fetch_all("SELECT repository_id, completed_digest FROM blobs_uploadsession", []))
 
 
 def misnamed_keys(store: BlobStore) -> dict[str, list[str]]:
     """Keys with bytes that nothing names or that are named twice, and keys of blobs without bytes."""
     names: dict[str, list[str]] = defaultdict(list)
-    for model in (UploadSession, Blob, StorageDeletion):
-        for key in model._default_manager.exclude(storage_key=None).values_list("storage_key", flat=True):
-            names[str(key)].append(model.__name__)
+    for name, key in fetch_all(_NAMES, []):
+        names[str(key)].append(str(name))
     stored = {item.key for item in store.objects()}
     return {
         key: names[key]
         for key in stored | names.keys()
-        if len(names[key]) != 1 or (names[key] == ["Blob"] and key not in stored)
+        if len(names[key]) != 1 or (names[key] == ["blob"] and key not in stored)
     }
 
 
 def usage_of_teams() -> dict[str, tuple[int, int]]:
     """What each team is said to take, and what its rows add up to."""
-    said: dict[int, int] = defaultdict(int)
-    counted: dict[int, int] = defaultdict(int)
-    for model in (TeamUsage, UsageDelta):
-        for team, size in model._default_manager.values_list("team_id", "size"):
-            said[team] += size
-    for team, size in TeamBlob.objects.values_list("team_id", "blob__size"):
-        counted[team] += size
-    return {team.slug: (said[team.pk], counted[team.pk]) for team in Team.objects.all()}
+    return {str(slug): (int(str(said)), int(str(counted))) for slug, said, counted in fetch_all(_USAGE, [])}
 
 
 def _models() -> Iterator[type[Model]]:

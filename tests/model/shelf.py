@@ -157,9 +157,7 @@ class Shelf:
     def missing(self, repository: Repository | None, document: Document) -> set[str]:
         if repository is None:
             return set(document.needed)
-        return {
-            digest for digest in document.needed if digest not in repository.links and not repository.find(digest)
-        }
+        return {digest for digest in document.needed if digest not in repository.links and not repository.find(digest)}
 
     def put(self, repository: Repository, document: Document, tags: tuple[str, ...]) -> None:
         manifest = repository.manifests.setdefault(document.digest, Manifest(document, self.now))
