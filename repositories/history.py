@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from django.conf import settings
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from accounts.rights import Principal
@@ -15,7 +16,7 @@ from oci.errors import ManifestUnknown
 from oci.names import TagName
 from registry_project.database import LostRace, any_of, fetch_all, key_share, retried, writing
 from registry_project.reviews import arm_reviews
-from repositories.models import Manifest, ManifestReview, PointedAs, TagHistory
+from repositories.models import Manifest, ManifestChild, ManifestReview, PointedAs, TagHistory
 from repositories.tags import point_tags
 
 # A manifest and all below it.
@@ -43,6 +44,7 @@ def restore_tag(*, repository_id: int, name: TagName, digest: Digest, principal:
         sizes = _hold_blobs_of(tree)
         manifest = _hold_restorable(tree, digest, now)
         Manifest.objects.filter(pk__in=tree, deleted_at__isnull=False).update(deleted_at=None)
+        _link_to_waiting_indexes(repository_id, tree)
         moves = point_tags(
             held,
             repository_id=repository_id,
@@ -92,6 +94,15 @@ def _hold_restorable(tree: list[int], digest: Digest, now: datetime) -> Manifest
     if manifest is None or (manifest.deleted_at is not None and not restorable.exists()):
         raise ManifestUnknown({"digest": str(digest)})
     return manifest
+
+
+def _link_to_waiting_indexes(repository_id: int, tree: list[int]) -> None:
+    """Let sparse indexes that came while these were deleted keep them, as they would after a push."""
+    restored = Manifest.objects.filter(pk__in=tree)
+    waiting = ManifestChild.objects.filter(
+        repository_id=repository_id, child=None, digest__in=restored.values("digest")
+    )
+    waiting.update(child=Subquery(restored.filter(digest=OuterRef("digest")).values("pk")[:1]))
 
 
 def _link_again(held: HeldRepository, repository_id: int, sizes: dict[int, int], now: datetime) -> None:

@@ -5,8 +5,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.rights import Principal
 from blobs.models import Blob, BlobReview, RepositoryBlob, StorageDeletion, TeamBlob
 from blobs.usage import usage_of
+from oci.digests import Digest
+from oci.names import TagName
+from repositories.history import restore_tag
 from repositories.models import Manifest, ManifestChild, ManifestReview, Repository, TagHistory
 from tests.collection.conftest import assert_pulls
 from tests.factories import NAME, descriptor, digest_of, encode, image_manifest, index_manifest
@@ -370,3 +374,22 @@ def test_a_fallback_tag_keeps_its_own_manifest_and_not_what_it_tells_of(registry
         registry.delete(f"/v2/{NAME}/manifests/{tag}")
     collector.run()
     collector.assert_empty()
+
+
+def test_a_child_that_is_restored_is_kept_by_an_index_that_came_while_it_was_deleted(registry, collector, settings):
+    settings.INDEX_PLATFORMS, settings.TRASH_KEEP = frozenset(), timedelta(hours=1)
+    image = registry.push_image("latest", layers=ONE)
+    registry.delete(f"/v2/{NAME}/manifests/{image.digest}")
+    registry.push_manifest(index_manifest([image.descriptor()]), "index")
+    repository = Repository.objects.get(name=NAME)
+    restore_tag(
+        repository_id=repository.pk,
+        name=TagName("latest"),
+        digest=Digest.parse(image.digest),
+        principal=Principal(),
+    )
+    settings.TRASH_KEEP = timedelta()
+    TagHistory.objects.update(restorable_until=timezone.now())
+    registry.delete(f"/v2/{NAME}/manifests/latest")
+    collector.run(undated=["manifest", "blob"])
+    assert_pulls(registry, image, ONE)
