@@ -8,6 +8,8 @@ SHELL := /bin/bash
 PYTHON_BIN := .venv/bin
 PYTEST = $(PYTHON_BIN)/python -m pytest $(PYTEST_ARGS)
 WITH_SERVICES = $(PYTHON_BIN)/python -m tests.services
+MODEL_EXAMPLES ?= 200
+
 FAST = not clients and not stores and not faults and not fuzz and not timing
 
 ##@ Use
@@ -48,6 +50,15 @@ soak: venv services ## Break a registry again and again under load, and check ev
 .PHONY: fuzz
 fuzz: venv services ## Send the management API what can be made up from its description (three minutes)
 	@LADING_FUZZ_EXAMPLES=15 $(WITH_SERVICES) -- $(PYTEST) tests/fuzz -s
+
+.PHONY: model
+model: venv services ## Take collection through many random steps beside its model, on both databases (MODEL_EXAMPLES=200)
+	@LADING_MODEL_EXAMPLES=$(MODEL_EXAMPLES) $(WITH_SERVICES) -- $(PYTEST) tests/model
+	@LADING_MODEL_EXAMPLES=$(MODEL_EXAMPLES) $(WITH_SERVICES) --sqlite -- $(PYTEST) tests/model
+
+.PHONY: mutants
+mutants: venv services ## Put faults into collection, each of which the tests must notice (MUTANTS_ARGS="--model name")
+	@$(WITH_SERVICES) -- $(PYTHON_BIN)/python -m tests.mutants $(MUTANTS_ARGS)
 
 .PHONY: timing
 timing: venv services ## Measure whether a sign-in's duration says that a user exists

@@ -20,9 +20,8 @@ _REFERENCE = """
     SELECT u.repository_id, m.digest, b.digest FROM repositories_manifestblob u
     JOIN repositories_manifest m ON m.id = u.manifest_id JOIN blobs_blob b ON b.id = u.blob_id"""
 _CHILD = """
-    SELECT c.repository_id, p.digest, c.digest, m.id IS NOT NULL AND m.deleted_at IS NULL
-    FROM repositories_manifestchild c JOIN repositories_manifest p ON p.id = c.parent_id
-    LEFT JOIN repositories_manifest m ON m.id = c.child_id"""
+    SELECT c.repository_id, p.digest, c.digest, c.child_id IS NOT NULL
+    FROM repositories_manifestchild c JOIN repositories_manifest p ON p.id = c.parent_id"""
 _TAG = """
     SELECT t.repository_id, t.name, m.digest
     FROM repositories_tag t JOIN repositories_manifest m ON m.id = t.manifest_id"""

@@ -30,6 +30,8 @@ class Manifest:
     document: Document
     pushed_at: int
     blobs: set[str] = field(default_factory=set)
+    # Children that a client could see since the index came; a deleted one stays among them until it is collected.
+    children: set[str] = field(default_factory=set)
     deleted_at: int | None = None
     tag_ended_at: int | None = None
     # Its subject was there and has been collected: it is garbage, however young.
@@ -93,7 +95,7 @@ class Repository:
             manifest = self.manifests.get(waiting.pop())
             if manifest and manifest.document.digest not in found:
                 found[manifest.document.digest] = manifest
-                waiting += manifest.document.children
+                waiting += sorted(manifest.children)
         return list(found.values())
 
     def restorable(self, digest: str, now: int) -> bool:
@@ -163,8 +165,16 @@ class Shelf:
         manifest = repository.manifests.setdefault(document.digest, Manifest(document, self.now))
         manifest.pushed_at, manifest.deleted_at, manifest.is_orphan = self.now, None, False
         manifest.blobs |= {blob for blob in document.blobs if blob in repository.links}
+        manifest.children |= {child for child in document.children if repository.find(child)}
+        self._came(repository, document.digest)
         for name in tags:
             self.point(repository, name, document.digest)
+
+    def _came(self, repository: Repository, digest: str) -> None:
+        """Indexes that have waited for it keep it from now on."""
+        for manifest in repository.manifests.values():
+            if digest in manifest.document.children:
+                manifest.children.add(digest)
 
     def point(self, repository: Repository, name: str, digest: str) -> None:
         tag = repository.tags.get(name)
@@ -193,6 +203,7 @@ class Shelf:
     def restore(self, repository: Repository, name: str, digest: str) -> None:
         for manifest in repository.tree(digest):
             manifest.deleted_at = None
+            self._came(repository, manifest.document.digest)
             for blob in manifest.blobs - repository.links.keys():
                 repository.links[blob] = self.now + GRACE
         self.point(repository, name, digest)
@@ -225,6 +236,7 @@ class Shelf:
         del repository.manifests[digest]
         repository.history = [entry for entry in repository.history if entry.digest != digest]
         for manifest in repository.manifests.values():
+            manifest.children.discard(digest)
             if manifest.document.subject == digest:
                 manifest.is_orphan = True
 
@@ -242,11 +254,11 @@ class Shelf:
                     yield repository.id, digest, blob
 
     def child_rows(self) -> Iterator[tuple[int, str, str, bool]]:
-        """Repository, index, child, and whether a row of the child is there that a client could see."""
+        """Repository, index, child, and whether the index keeps it or waits for it."""
         for repository in self.repositories.values():
             for digest, manifest in repository.manifests.items():
                 for child in manifest.document.children:
-                    yield repository.id, digest, child, repository.find(child) is not None
+                    yield repository.id, digest, child, child in manifest.children
 
     def tag_rows(self) -> Iterator[tuple[int, str, str]]:
         for repository in self.repositories.values():
