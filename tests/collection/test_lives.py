@@ -75,6 +75,16 @@ def test_a_blob_under_a_lease_stays_until_the_lease_ends(registry, collector, se
     collector.assert_empty()
 
 
+def test_a_mounted_blob_is_under_a_lease_as_a_pushed_one(registry, collector, settings):
+    settings.GC_GRACE = timedelta(hours=1)
+    digest = registry.push_blob(b"alone")
+    assert registry.post(f"/v2/{FOREIGN}/blobs/uploads/?mount={digest}&from={NAME}").status == 201
+    RepositoryBlob.objects.filter(repository__name=NAME).update(leased_until=timezone.now())
+    collector.run(undated=["blob"])
+    assert registry.get(f"/v2/{NAME}/blobs/{digest}").status == 404
+    assert registry.get(f"/v2/{FOREIGN}/blobs/{digest}").status == 200
+
+
 def test_a_lease_that_was_extended_arms_the_review_at_its_end(registry, collector, settings):
     """Seen before its date, a blob under a lease is looked at again when the lease ends."""
     registry.push_blob(b"alone")

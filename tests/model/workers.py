@@ -63,6 +63,13 @@ class Workers(Machine):
         self.claims.remove(claim)
         self.work(rounds._act(claim, Rules.configured()))
 
+    @precondition(lambda self: bool(self.claims))
+    @step()
+    def act_on_all_claims(self):
+        claims, self.claims = self.claims, []
+        for claim in claims:
+            self.work(rounds._act(claim, Rules.configured()))
+
     @step()
     def restart(self):
         """Workers forget what they claimed, and web processes what they had in memory."""

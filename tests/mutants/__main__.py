@@ -18,6 +18,8 @@ from tests.mutants.tree import copy_to, mutated
 
 # Of one run of a fault's tests; one that hangs is noticed too, but not by what was promised.
 SECONDS = 180
+# Of all tests together, before there is a fault.
+ALL_SECONDS = 1800
 _FAILED = 1  # pytest's status where tests failed; all others are no test's word
 
 
@@ -49,15 +51,16 @@ def main(arguments: Sequence[str]) -> int:
 def run(copy: Path, tests: Sequence[str], *, fresh: bool = False) -> tuple[int, str]:
     """pytest's status, and which test said what."""
     options = ["-q", "-x", "--tb=line", "--show-capture=no", "-p", "no:cacheprovider", "--reuse-db"]
+    seconds = ALL_SECONDS if fresh else SECONDS
     command = [sys.executable, "-m", "pytest", *options, *(["--create-db"] if fresh else []), *tests]
     # The copy comes before what is installed of the working tree.
     environment = os.environ | {"PYTHONPATH": f"{copy}:{copy / 'gc'}", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         ran = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        return -1, f"not done after {SECONDS} seconds"
+        return -1, f"not done after {seconds} seconds"
     lines = ran.stdout.splitlines()
     failed = [line for line in lines if line.startswith("FAILED")]
     return ran.returncode, (failed or ["\n".join(lines[-20:]) if ran.returncode else lines[-1]])[0]

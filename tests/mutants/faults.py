@@ -184,7 +184,7 @@ FAULTS = (
         LINKS,
         'now=now, reason="mounted")',
         'now=now - settings.GC_GRACE, reason="mounted")',
-        MODEL,
+        LIVES + "test_a_mounted_blob_is_under_a_lease_as_a_pushed_one",
         in_model=True,
     ),
     fault(
@@ -285,7 +285,7 @@ FAULTS = (
         UPLOADS,
         "            raise\n        _register_or_discard(claim, digest)",
         "            raise\n        __import__('threading').Timer(1, _register_or_discard, [claim, digest]).start()",
-        "tests/api/test_uploads.py",
+        "tests/api/test_uploads.py::test_one_put_takes_a_whole_blob",
         in_model=True,
     ),
     # What is remembered.
