@@ -9,7 +9,7 @@ NONE_OF_THEM = $(if $(PYTEST_ARGS),|| test $$? = 5)
 PROCESSES = tests/concurrency tests/deploy tests/faults tests/live tests/observability tests/soak tests/storage tests/upgrade
 # These run again on SQLite, which takes its own way through locks and transactions. tests/live chooses the
 # database of each server that it starts, and so covers both in one run.
-SQLITE = tests/api tests/collection tests/events
+SQLITE = tests/api tests/collection tests/events tests/model
 
 .PHONY: all processes others sqlite
 all: processes others sqlite
