@@ -146,7 +146,12 @@ class Pushes(Machine):
             self.open_upload(repository, answer.headers["Location"])
 
     def open_upload(self, repository: Repository, location: str) -> None:
-        self.shelf.uploads.append(Upload(location, repository.id, self.shelf.now + UPLOAD_LIFETIME))
+        session = location.rpartition("/")[2]
+        self.shelf.uploads.append(Upload(session, repository.id, self.shelf.now + UPLOAD_LIFETIME))
+
+    def address_of(self, upload: Upload) -> str:
+        """Under the name that its repository has by now."""
+        return f"/v2/{self.shelf.repositories[upload.repository].name}/blobs/uploads/{upload.session}"
 
     @step(name=names)
     def start_upload(self, name):
@@ -163,9 +168,9 @@ class Pushes(Machine):
         start = len(upload.content)
         chunk = content[start : start + len(content) // 2] if half else content[start:]
         answer = (
-            self.registry.patch(upload.session, chunk, Content_Range=f"{start}-{start + len(chunk) - 1}")
+            self.registry.patch(self.address_of(upload), chunk, Content_Range=f"{start}-{start + len(chunk) - 1}")
             if chunk
-            else self.registry.patch(upload.session)
+            else self.registry.patch(self.address_of(upload))
         )
         if self.shelf.repositories[upload.repository].deleted_at is not None:
             assert answer.status == 404, answer
@@ -183,7 +188,7 @@ class Pushes(Machine):
         content = next((each for each in CONTENTS if each.startswith(upload.content)), upload.content)
         # What chunks of several contents make is none of them, and of no use.
         digest = digest_of(content) if is_right and content in CONTENTS else ABSENT
-        answer = self.registry.put(f"{upload.session}?digest={digest}", content[len(upload.content) :])
+        answer = self.registry.put(f"{self.address_of(upload)}?digest={digest}", content[len(upload.content) :])
         if repository.deleted_at is not None:
             assert answer.status == 404, answer
         elif digest != ABSENT:
@@ -198,7 +203,7 @@ class Pushes(Machine):
     @step(chosen=which)
     def cancel_upload(self, chosen):
         upload = pick(self.open_uploads(), chosen)
-        answer = self.registry.delete(upload.session)
+        answer = self.registry.delete(self.address_of(upload))
         if self.shelf.repositories[upload.repository].deleted_at is not None:
             assert answer.status == 404, answer
             return
