@@ -73,6 +73,7 @@ def test_a_blob_under_a_lease_stays_until_the_lease_ends(registry, collector, se
     RepositoryBlob.objects.update(leased_until=timezone.now())
     collector.run(undated=["blob"])
     collector.assert_empty()
+    assert registry.get(f"/v2/{NAME}/blobs/{digest}").status == 404
 
 
 def test_a_mounted_blob_is_under_a_lease_as_a_pushed_one(registry, collector, settings):

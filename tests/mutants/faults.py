@@ -311,7 +311,7 @@ FAULTS = (
         "blobs/queries.py",
         "def get_blob(name",
         "@__import__('functools').cache\ndef get_blob(name",
-        LIVES + "test_a_mounted_blob_lives_on_in_the_other_repository",
+        LIVES + "test_a_blob_under_a_lease_stays_until_the_lease_ends",
         in_model=True,
     ),
 )
