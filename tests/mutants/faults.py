@@ -163,12 +163,21 @@ FAULTS = (
         LIVES + "test_a_referrer_lives_as_long_as_its_subject",
         in_model=True,
     ),
-    fault(
+    Fault(
         "a lease arms no review at its end",
-        BLOBS,
-        "            settle(claim, until=next_end)\n            return",
-        "            settle(claim)\n            return",
-        LIVES + "test_a_lease_that_was_extended_arms_the_review_at_its_end",
+        (
+            Edit(
+                BLOBS,
+                "            settle(claim, until=next_end)\n            return",
+                "            settle(claim)\n            return",
+            ),
+            Edit(
+                BLOBS,
+                "    settle(claim, until=next_end)\n    return True",
+                "    settle(claim)\n    return True",
+            ),
+        ),
+        (LIVES + "test_a_lease_that_was_extended_arms_the_review_at_its_end",),
         in_model=True,
     ),
     # What keeps.
