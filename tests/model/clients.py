@@ -16,12 +16,12 @@ from repositories.bulk_deletes import Selection, delete_tags
 from repositories.errors import RepositoryTaken
 from repositories.expiry import set_expiry
 from repositories.history import restore_tag
-from repositories.removal import delete_repository, restore_repository
+from repositories.removal import delete_repository, purge_repository, restore_repository
 from repositories.trash import purge_trash
 from tests.factories import ABSENT, digest_of
 from tests.model.documents import CONTENT_OF, CONTENTS, IMAGES, NAMES, TAGS, build_cache, image, index
 from tests.model.machine import Machine, pick, step, which
-from tests.model.shelf import REMEMBERED, TRASH, UPLOAD_LIFETIME, Document, Repository, Upload
+from tests.model.shelf import REMEMBERED, UPLOAD_LIFETIME, Document, Repository, Upload
 
 names = st.sampled_from(NAMES)
 contents = st.sampled_from(CONTENTS)
@@ -311,14 +311,21 @@ class Deletions(Machine):
         try:
             restore_repository(repository_id=repository.id, name=RepositoryName(name))
         except NotFound:
-            assert repository.deleted_at + TRASH <= self.shelf.now
+            assert repository.is_over(self.shelf.now)
             return
         except RepositoryTaken:
             assert self.shelf.find(name)
             return
-        assert repository.deleted_at + TRASH > self.shelf.now
+        assert not repository.is_over(self.shelf.now)
         assert self.shelf.find(name) is None
         repository.deleted_at, repository.name = None, name
+
+    @precondition(lambda self: any(each.deleted_at is not None for each in self.shelf.repositories.values()))
+    @step(chosen=which)
+    def purge_repository(self, chosen):
+        repository = pick([each for each in self.shelf.repositories.values() if each.deleted_at is not None], chosen)
+        purge_repository(repository_id=repository.id)
+        repository.is_purged = True
 
     @precondition(has_repositories)
     @step(chosen=which)

@@ -115,8 +115,30 @@ class Machine(RuleBasedStateMachine):
         assert all(said == counted for said, counted in rows.usage_of_teams().values())
         assert rows.misnamed_keys(get_store()) == {}
 
+    def take_apart(self) -> None:
+        """Follow what collection did to repositories that are deleted for good."""
+        shelf, tags, left = self.shelf, rows.tag_rows(), Counter(rows.upload_rows())
+        uploads = []
+        for upload in shelf.uploads:
+            key = (upload.repository, upload.completed)
+            if left[key] or not shelf.repositories[upload.repository].is_over(shelf.now):
+                uploads.append(upload)
+            left[key] -= 1
+        shelf.uploads = uploads
+        ids = rows.repository_ids()
+        for repository in [each for each in shelf.repositories.values() if each.is_over(shelf.now)]:
+            for name, tag in list(repository.tags.items()):
+                if (repository.id, name, tag.digest) not in tags:
+                    del repository.tags[name]
+            if repository.id not in ids:
+                assert not repository.tags, repository.name
+                repository.manifests.clear()
+                repository.links.clear()
+                del shelf.repositories[repository.id]
+
     def take_away_what_was_collected(self) -> None:
         """Follow what collection did, all of which must have been garbage."""
+        self.take_apart()
         shelf = self.shelf
         manifests = {(repository, digest) for repository, digest, _ in rows.manifest_rows()}
         links, blobs = rows.link_rows(), rows.blob_rows()
@@ -180,9 +202,10 @@ class Machine(RuleBasedStateMachine):
         # What is claimed with its index is armed by it, and left until the claim is over: a round for each level.
         for _level in range(MOST_LEVELS):
             self.finish()
-            if not ManifestReview.objects.exists() and not BlobReview.objects.exists():
+            deleted = [each for each in self.shelf.repositories.values() if each.deleted_at is not None]
+            if not deleted and not ManifestReview.objects.exists() and not BlobReview.objects.exists():
                 return
-        raise AssertionError(f"reviews that never end: {list(ManifestReview.objects.values())}")
+        raise AssertionError(f"it never ends: {list(ManifestReview.objects.values())}")
 
     def finish(self) -> None:
         """All the background work that there is, when every deadline is over."""

@@ -50,6 +50,10 @@ def _set(sql: str) -> set[tuple[Any, ...]]:
     return set(found)
 
 
+def repository_ids() -> set[int]:
+    return {int(str(pk)) for (pk,) in _set("SELECT id FROM repositories_repository")}
+
+
 def manifest_rows() -> set[tuple[int, str, bool]]:
     return _set(_MANIFEST)
 

@@ -68,6 +68,7 @@ class Repository:
     id: int
     name: str
     deleted_at: int | None = None
+    is_purged: bool = False
     manifests: dict[str, Manifest] = field(default_factory=dict)
     tags: dict[str, Tag] = field(default_factory=dict)
     history: list[Ended] = field(default_factory=list)
@@ -77,6 +78,10 @@ class Repository:
     @property
     def team(self) -> str:
         return self.name.partition("/")[0]
+
+    def is_over(self, now: int) -> bool:
+        """Whether it is deleted for good: collection may take all that it holds, in whatever pieces."""
+        return self.deleted_at is not None and (self.is_purged or self.deleted_at + TRASH <= now)
 
     def find(self, digest: str) -> Manifest | None:
         """What a client may see under a digest."""
@@ -107,6 +112,8 @@ class Repository:
         Who deletes a manifest by its digest means that: no index and no subject keeps it, only its history and its age.
         """
         reached: set[str] = set()
+        if self.is_over(now):
+            return reached
         tagged = {tag.digest for tag in self.tags.values()}
         waiting = [
             digest for digest in self.manifests if digest in tagged or (not tags_only and self._is_root(digest, now))
@@ -226,7 +233,8 @@ class Shelf:
 
     def may_unlink(self, repository: Repository, blob: str) -> bool:
         """Asked after the collected manifests were taken away."""
-        return repository.links[blob] <= self.now and not repository.users_of(blob)
+        is_unused = repository.links[blob] <= self.now and not repository.users_of(blob)
+        return is_unused or repository.is_over(self.now)
 
     def may_remove(self, blob: str) -> bool:
         """Asked after the collected manifests and links were taken away."""

@@ -150,7 +150,7 @@ FAULTS = (
     fault(
         "a collected index arms no review of its children",
         MANIFESTS,
-        "{int(str(child)): _PARENT_COLLECTED for (child,) in children if child is not None}",
+        "dict.fromkeys(children, _PARENT_COLLECTED)",
         "{}",
         LIVES + "test_an_index_keeps_its_children_and_theirs",
         in_model=True,
