@@ -121,7 +121,7 @@ class Machine(RuleBasedStateMachine):
         uploads = []
         for upload in shelf.uploads:
             key = (upload.repository, upload.completed)
-            if left[key] or not shelf.repositories[upload.repository].is_over(shelf.now):
+            if left[key] > 0 or not shelf.repositories[upload.repository].is_over(shelf.now):
                 uploads.append(upload)
             left[key] -= 1
         shelf.uploads = uploads
@@ -136,16 +136,22 @@ class Machine(RuleBasedStateMachine):
                 repository.links.clear()
                 del shelf.repositories[repository.id]
 
-    def take_away_what_was_collected(self) -> None:
-        """Follow what collection did, all of which must have been garbage."""
+    def take_away_what_was_collected(self, *, heeds_grace: bool = True) -> None:
+        """Follow what collection did, all of which must have been garbage.
+
+        A referrer goes when `gc.grace` is over since its subject went: without heeding that, with its subject.
+        """
         self.take_apart()
         shelf = self.shelf
         manifests = {(repository, digest) for repository, digest, _ in rows.manifest_rows()}
         links, blobs = rows.link_rows(), rows.blob_rows()
         for repository in shelf.repositories.values():
             gone = [digest for digest in repository.manifests if (repository.id, digest) not in manifests]
+            for manifest in repository.manifests.values():
+                if not heeds_grace and manifest.document.subject in gone:
+                    manifest.is_orphan = True
             taken = repository.alive(shelf.now) & set(gone)
-            assert not taken, f"collected alive: {taken}"
+            assert not taken, [repository.manifests[digest] for digest in sorted(taken)]
             for digest in gone:
                 shelf.forget_manifest(repository, digest)
         for repository in shelf.repositories.values():
@@ -221,7 +227,7 @@ class Machine(RuleBasedStateMachine):
         while drain_storage_deletions():
             pass
         roll_up_usage()
-        self.take_away_what_was_collected()
+        self.take_away_what_was_collected(heeds_grace=False)
         self.rows_are_what_the_shelf_says()
 
     def advance_by(self, hours: int) -> None:
@@ -244,11 +250,11 @@ class Machine(RuleBasedStateMachine):
         for model in (StorageDeletion, BlobReview, ManifestReview, CollectionFailure):
             assert list(model._default_manager.values()) == []
 
-    def work(self, done: object) -> None:
+    def work(self, done: object, *, heeds_grace: bool = True) -> None:
         """Follow a worker's step."""
         assert done is not None, list(CollectionFailure.objects.values_list("kind", "error"))
         assert not CollectionFailure.objects.exists(), list(CollectionFailure.objects.values_list("kind", "error"))
-        self.take_away_what_was_collected()
+        self.take_away_what_was_collected(heeds_grace=heeds_grace)
 
 
 KINDS = st.sampled_from(list(Kind))

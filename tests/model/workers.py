@@ -49,25 +49,19 @@ class Workers(Machine):
     @step()
     def collect_whatever_its_date(self):
         totals = run_until_idle(rules=Rules.configured(), undated=list(Kind))
-        self.work(totals)
+        self.work(totals, heeds_grace=False)
 
     @step(kind=KINDS, limit=few)
     def claim(self, kind, limit):
         self.claims += claim_reviews(kind, limit=limit)
 
     @precondition(lambda self: bool(self.claims))
-    @step(chosen=which)
-    def act_on_a_claim(self, chosen):
-        """Perhaps long after it was claimed, when much has happened."""
-        claim = pick(self.claims, chosen)
-        self.claims.remove(claim)
-        self.work(rounds._act(claim, Rules.configured()))
-
-    @precondition(lambda self: bool(self.claims))
-    @step()
-    def act_on_all_claims(self):
-        claims, self.claims = self.claims, []
-        for claim in claims:
+    @step(chosen=which, count=few)
+    def act_on_claims(self, chosen, count):
+        """Perhaps long after they were claimed, when much has happened."""
+        for _claim in range(min(count, len(self.claims))):
+            claim = pick(self.claims, chosen)
+            self.claims.remove(claim)
             self.work(rounds._act(claim, Rules.configured()))
 
     @step()
