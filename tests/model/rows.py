@@ -12,7 +12,8 @@ from django.db.models import DateTimeField, F, Model
 from blobs.storage import BlobStore
 from registry_project.database import fetch_all
 
-_APPS = ("gc_collection", "repositories", "blobs")
+# What is dated, and the figures of collection, which are not.
+_APPS, _FIGURES = ("repositories", "blobs"), "gc_collection"
 
 
 _MANIFEST = "SELECT repository_id, digest, deleted_at IS NOT NULL FROM repositories_manifest"
@@ -104,15 +105,15 @@ def usage_of_teams() -> dict[str, tuple[int, int]]:
     return {str(slug): (int(str(said)), int(str(counted))) for slug, said, counted in fetch_all(_USAGE, [])}
 
 
-def _models() -> Iterator[type[Model]]:
-    for label in _APPS:
+def _models(*labels: str) -> Iterator[type[Model]]:
+    for label in labels:
         yield from apps.get_app_config(label).get_models()
 
 
 def age(hours: int) -> None:
     """Let everything be so much older: for the registry it is as if its clocks went on."""
     with transaction.atomic():
-        for model in _models():
+        for model in _models(*_APPS):
             dates = [field.name for field in model._meta.concrete_fields if isinstance(field, DateTimeField)]
             if dates:
                 earlier = {name: F(name) - timedelta(hours=hours) for name in dates}
@@ -121,7 +122,7 @@ def age(hours: int) -> None:
 
 def empty() -> None:
     """Take everything out of the tables; the audit log, which refuses that, stays."""
-    tables = [model._meta.db_table for model in _models()]
+    tables = [model._meta.db_table for model in _models(*_APPS, _FIGURES)]
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(f"TRUNCATE {', '.join(tables)}")
