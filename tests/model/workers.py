@@ -4,6 +4,7 @@ from datetime import timedelta
 from unittest.mock import patch
 
 from django.db import connection
+from django.test import override_settings
 from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition
@@ -21,7 +22,7 @@ from registry_gc.collection.rounds import run_round, run_until_idle
 from registry_gc.collection.standings import Rules
 from registry_gc.collection.sweep import sweep_step
 from repositories.expiry import end_expired_tags
-from tests.model.machine import KINDS, Machine, pick, step, which
+from tests.model.machine import KINDS, NO_DELAYS, Machine, pick, step, which
 from tests.model.shelf import GRACE, TRASH
 
 few = st.integers(1, 4)
@@ -70,6 +71,13 @@ class Workers(Machine):
         self.claims.clear()
         get_store.cache_clear()
         connection.close()
+
+    @step()
+    def a_year_passes(self):
+        """A review that was lost is found out before another event arms it again."""
+        self.claims.clear()
+        with override_settings(**NO_DELAYS):
+            self.come_to_rest()
 
     @step(piece=few)
     def sweep(self, piece):
