@@ -1,7 +1,8 @@
 """Faults that collection must not have, each with the tests that have to notice it.
 
 `edits` replace text that stands exactly once in its file. Where `in_model` is true, the model of `tests/model`
-must notice it as well. Faults of two transactions at once it never meets, and a lost review may be made good by the next event.
+must notice it as well. Faults of two transactions at once it never meets, and a lost review may be made good by the
+next event.
 """
 
 from dataclasses import dataclass
