@@ -12,7 +12,8 @@ from registry_project.database import release_connection, writing
 
 log = logging.getLogger("lading.deletions")
 
-BATCH = 100
+# What S3 deletes by one request.
+BATCH = 1000
 _CLAIM = timedelta(minutes=5)
 _FIRST_BACKOFF = timedelta(minutes=5)
 _LONGEST_BACKOFF = timedelta(hours=24)
@@ -40,6 +41,7 @@ def drain_storage_deletions(*, limit: int = BATCH) -> int:
 
 
 def _claim(limit: int, now: datetime) -> list[StorageDeletion]:
+    # Its commit is synced, and with it those before it, which named the bytes here and may not have been.
     with writing():
         due = StorageDeletion.objects.filter(not_before__lte=now).order_by("not_before", "id")
         # Several workers share the outbox: each takes what no other holds.

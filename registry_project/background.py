@@ -1,6 +1,6 @@
 """The embedded worker: the periodic tasks in one process beside the server, where there is no Celery broker.
 
-They run one after the other, in one thread; what takes long by intention has a thread of its own.
+They run one after the other, in one thread; what waits for a storage or a receiver has a thread of its own.
 """
 
 import logging
@@ -37,16 +37,16 @@ def main() -> None:
 
 
 def _run_until(stopping: threading.Event) -> None:
-    from registry_project.schedule import periodic_tasks, takes_long
+    from registry_project.schedule import periodic_tasks, takes_long, waits_outside
     from registry_project.tracing import start_tracing
 
     start_tracing()
     tasks = periodic_tasks()
-    slow = [(task, interval) for task, interval in tasks if takes_long(task)]
-    if slow:
-        # The process does not wait for it at the end: what it has not finished it begins again.
-        threading.Thread(target=_repeat, args=(slow, stopping), name="slow tasks", daemon=True).start()
-    _repeat([(task, interval) for task, interval in tasks if not takes_long(task)], stopping)
+    for task, interval in filter(lambda each: waits_outside(each[0]), tasks):
+        # What takes long the process does not wait for at the end: what it has not finished it begins again.
+        arguments = ([(task, interval)], stopping)
+        threading.Thread(target=_repeat, args=arguments, name=task.name, daemon=takes_long(task)).start()
+    _repeat([each for each in tasks if not waits_outside(each[0])], stopping)
 
 
 def _repeat(tasks: list[tuple[Any, timedelta]], stopping: threading.Event) -> None:

@@ -150,10 +150,17 @@ def drop_broken_connections() -> None:
 
 
 def limit_transaction(*, lock_seconds: float, statement_seconds: float) -> None:
-    """Let the statements of this transaction, COMMIT included, give up instead of waiting for others for long."""
+    """Let the statements of this transaction, COMMIT included, give up instead of waiting for others for long.
+
+    Nor does COMMIT wait for the disk: this is for work that is done again where a crash undoes it.
+    """
     if is_postgresql():
         limits = [f"{round(seconds * 1000)}ms" for seconds in (lock_seconds, statement_seconds)]
-        fetch_all("SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)", limits)
+        fetch_all(
+            "SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true),"
+            " set_config('synchronous_commit', 'off', true)",
+            limits,
+        )
 
 
 def lift_time_limit() -> None:

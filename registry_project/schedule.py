@@ -47,6 +47,11 @@ def periodic_tasks() -> list[tuple[Any, timedelta]]:
     return tasks
 
 
+def waits_outside(task: Any) -> bool:
+    """Whether a round may last as long as a storage or a receiver likes: nothing else may wait for it."""
+    return task in (drain_deletions, deliver_notifications, scrub)
+
+
 def takes_long(task: Any) -> bool:
-    """Whether a round lasts minutes by intention: nothing else may wait for it."""
+    """Whether a round lasts minutes by intention: nobody may wait for its end."""
     return task is scrub
