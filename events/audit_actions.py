@@ -47,6 +47,8 @@ class AuditAction(StrEnum):
     ROBOT_DISTRUST = "robot.distrust"
     TAG_RULE_CREATE = "tag-rule.create"
     TAG_RULE_DELETE = "tag-rule.delete"
+    RETENTION_SET = "retention.set"
+    RETENTION_REMOVE = "retention.remove"
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"
     COLLECTION_PAUSE = "collection.pause"

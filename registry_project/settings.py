@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "accounts",
     "events",
     "registry_gc.collection",
+    "registry_gc.retention",
     "registry_project",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -25,6 +25,8 @@ _management: list[Any] = [
     path("schema", SchemaView.as_view(), name="schema"),
     path("docs", docs, name="docs"),
     path("", include("accounts.api.urls")),
+    # Before those of repositories, whose last one takes every path for a name.
+    path("", include("registry_gc.retention.api.urls")),
     path("", include("repositories.api.urls")),
     path("", include("registry_gc.collection.api.urls")),
 ]

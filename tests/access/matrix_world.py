@@ -216,6 +216,7 @@ def _session(world: World, repository: str, principal: str) -> str:
     return NO_SESSION
 
 
+POLICY = {"rules": [{"action": "delete", "pushed_before": "30d"}]}
 # What makes each write valid, so that nothing but rights can refuse it.
 BODIES = {
     "PATCH teams/{team}": {"visibility": "public"},
@@ -228,6 +229,8 @@ BODIES = {
     "POST teams/{team}/robots/{robot}/rotate": {},
     "POST teams/{team}/robots/{robot}/identities": {"issuer": ISSUER, "claims": CLAIMS},
     "POST teams/{team}/tag-rules": {"tags": "w*", "immutable": True},
+    "PUT teams/{team}/retention": POLICY,
+    "PUT retention": POLICY,
     "PATCH users/{username}": {"email": "new@example.org"},
     "PATCH users/{username}#self": {"email": "new@example.org"},
     "POST users": {"username": "newcomer", "password": "a much longer horse"},
@@ -255,6 +258,7 @@ def ask_repository(world: World, client: Registry, request: str, name: str) -> A
         "PATCH repositories/{name}/-/tags/{tag}": {"expires_at": None},
         "POST repositories/{name}/-/tags/{tag}/restore": {"digest": digest},
         "POST repositories/{name}/-/tags/delete": {"tags": ["latest"]},
+        "PUT repositories/{name}/-/retention": POLICY,
     }.get(request)
     content = b"" if body is None else json.dumps(body).encode()
     address = path.format(name=name, tag="latest", digest=digest)

@@ -173,6 +173,10 @@ TEAMS = dict(
         GET    teams/{team}/tag-rules                         401  404  200 200 200 200 200 200
         POST   teams/{team}/tag-rules                         401  404  403 403 201 201 403 201
         DELETE teams/{team}/tag-rules/{rule_id}               401  404  403 403 204 204 403 204
+        GET    teams/{team}/retention                         401  404  200 200 200 200 200 200
+        PUT    teams/{team}/retention                         401  404  403 403 200 200 403 200
+        DELETE teams/{team}/retention                         401  404  403 403 204 204 403 204
+        GET    teams/{team}/retention/versions                401  404  200 200 200 200 200 200
         GET    teams/{team}/usage                             401  404  200 200 200 200 200 200
         GET    teams/{team}/trash                             401  404  200 200 200 200 200 200
         DELETE teams/{team}/trash/{repository_id}             401  404  404 404 404 404 404 404
@@ -208,6 +212,10 @@ INSTANCE = dict(
         POST   teams                                          401  403  403 403 403 403 403 201
         GET    audit                                          401  403  403 403 200 200 200 200
         GET    quarantine                                     401  403  403 403 403 403 200 200
+        GET    retention                                      401  403  403 403 403 403 200 200
+        PUT    retention                                      401  403  403 403 403 403 403 200
+        DELETE retention                                      401  403  403 403 403 403 403 204
+        GET    retention/versions                             401  403  403 403 403 403 200 200
         GET    gc                                             401  403  403 403 403 403 200 200
         POST   gc/pause                                       401  403  403 403 403 403 403 200
         POST   gc/resume                                      401  403  403 403 403 403 403 200
@@ -223,7 +231,10 @@ INSTANCE = dict(
 # About a blob or a manifest, whoever may pull from one of the repositories that hold it.
 BLOBS = ("GET blobs/{digest}/why",)
 HOLDERS_OF = {"everywhere": ("acorn/app", "acorn/pub"), "hidden": ("vault/app",), "absent": ()}
-# About a repository, by what somebody may do in it (HELD, and `o` for owners), and the answer where it is there.
+# Who may read a public repository by a role, and not as everybody may.
+MEMBERS = ("rea", "dev", "mai", "own", "aud", "adm")
+# About a repository, by what somebody may do in it (HELD, `m` for who has a role in it, and `o` for owners), and the
+# answer where it is there.
 REPOSITORY = dict(
     _grid("""
                                                               needs there
@@ -238,6 +249,10 @@ REPOSITORY = dict(
         POST   repositories/{name}/-/tags/{tag}/restore       w     200
         POST   repositories/{name}/-/tags/delete              d     200
         GET    repositories/{name}/-/manifests/{digest}       r     200
+        GET    repositories/{name}/-/retention                m     200
+        PUT    repositories/{name}/-/retention                d     200
+        DELETE repositories/{name}/-/retention                d     204
+        GET    repositories/{name}/-/retention/versions       m     200
         GET    repositories/{name}/-/trash                    r     200
         DELETE repositories/{name}/-/trash                    d     200
     """)
@@ -338,8 +353,10 @@ def expected_of_repository(who: Who, request: str, repository: str) -> int:
         return refused
     if who.holder == NOBODY:
         return 401
-    held = HELD[_in_managed_repositories(who)][repository]
-    owns = who.holder in {"owner", "administrator"} and _in_managed_repositories(who) in {"own", "adm", "ap-mai"}
+    column = _in_managed_repositories(who)
+    held = HELD[column][repository]
+    held += "m" if "r" in held and (repository != "acorn/pub" or column in MEMBERS) else ""
+    owns = who.holder in {"owner", "administrator"} and column in {"own", "adm", "ap-mai"}
     held += "o" if owns and "d" in held else ""
     needs, there = REPOSITORY[request].values()
     if needs in held:

@@ -38,6 +38,9 @@ def fill(registry, name=NAME):
     registry.push_blob(b"no manifest came", name=name)
     registry.start_upload(name)
     registry.patch(registry.start_upload(name), b"half of a layer")
+    for tags in ("a*", "b*"):
+        rules = [{"action": "delete", "tags": tags}]
+        assert send(registry, "PUT", f"repositories/{name}/-/retention", rules=rules).status == 200
 
 
 def delete(registry, name=NAME):
@@ -54,7 +57,7 @@ def rows_of(repository_id):
         for field in model._meta.concrete_fields
         if field.related_model is Repository
     }
-    assert len(named) == 7
+    assert len(named) == 8
     return {
         model.__name__: count
         for model, name in named

@@ -74,6 +74,7 @@ def _teams() -> Iterator[Step]:
     yield Step("postTagRules", {"tags": "v*", "immutable": True, "role": None}, keep=("id", "rule_id"), who=OWNER)
     yield Step("getTagRules", who=OWNER)
     yield Step("deleteTagRule", who=OWNER)
+    yield from _retention("Team", OWNER)
     yield Step("getExplanation", query={"action": "pull", "repository": "journey/app", "principal": OWNER})
     yield Step("getAudit", query={"team": "journey", "limit": 200}, who=OWNER)
     yield Step("deleteMember", path={"username": OWNER}, who=OWNER)
@@ -113,6 +114,7 @@ def _repositories() -> Iterator[Step]:
     yield Step("patchRepositoryTag", {"expires_at": None}, path=old)
     yield Step("getRepositoryManifest", path=app)
     yield Step("getBlobWhy", query={"limit": 5})
+    yield from _retention("Repository", ADMIN, app)
     yield Step("deleteRepositoryTag", path=old)
     yield Step("getTagHistory", path=old)
     yield Step("getRepositoryTrash", path=app)
@@ -126,7 +128,16 @@ def _repositories() -> Iterator[Step]:
     yield Step("deleteTeamTrashRepository", path={"team": "alice"})
 
 
+def _retention(where: str, who: str, path: Mapping[str, Any] | None = None) -> Iterator[Step]:
+    policy = {"rules": [{"action": "delete", "tags": "pr-*", "pushed_before": "7d"}]}
+    yield Step(f"put{where}Retention", policy, path=path or {}, who=who)
+    yield Step(f"get{where}Retention", path=path or {}, who=who)
+    yield Step(f"get{where}RetentionVersions", query={"limit": 1}, path=path or {}, who=who)
+    yield Step(f"delete{where}Retention", path=path or {}, who=who)
+
+
 def _collection() -> Iterator[Step]:
     yield Step("postCollectionPause")
     yield Step("getCollection")
     yield Step("postCollectionResume")
+    yield from _retention("", ADMIN)

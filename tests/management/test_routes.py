@@ -34,7 +34,7 @@ BODIES = {
 }
 
 
-RESOURCES = {"access", "audit", "blobs", "gc", "quarantine", "repositories", "session", "teams", "users"}
+RESOURCES = {"access", "audit", "blobs", "gc", "quarantine", "repositories", "retention", "session", "teams", "users"}
 
 
 def operations():

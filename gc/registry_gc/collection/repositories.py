@@ -1,9 +1,9 @@
 """Taking apart what a deleted repository held.
 
 It begins with `purged_at`, behind the lock that a restore takes as well, and from then on nothing can come into the
-repository or be wanted of it again. Tags and history go first. Then its manifests have nothing that keeps them
-and fall by their reviews, as all others do, and the blobs by theirs; the empty row goes last. Each piece is a
-transaction: who comes next goes on with what is there.
+repository or be wanted of it again. Tags, history and its retention policy go first. Then its manifests have nothing
+that keeps them and fall by their reviews, as all others do, and the blobs by theirs; the empty row goes last. Each
+piece is a transaction: who comes next goes on with what is there.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from accounts.tokens import longest_life
 from blobs.models import BlobReview, RepositoryBlob, UploadSession
 from blobs.uploads import end_uploads
 from registry_gc.collection.reviews import acting
+from registry_gc.retention.policies import forget_policy
 from registry_project.database import any_of, database_now, execute, fetch_all, key_share
 from registry_project.reviews import arm_reviews, hasten_reviews
 from repositories.models import Manifest, ManifestReview, Repository, Tag, TagHistory
@@ -73,6 +74,8 @@ def take_apart(repository_id: int) -> Piece:
         now = database_now()
         if ended := _end_tags(repository_id) or _forget_history(repository_id):
             return Piece(removed=ended)
+        if forgotten := forget_policy(repository_id, limit=BATCH):
+            return Piece(removed=forgotten)
         if Manifest.objects.filter(repository_id=repository_id).exists():
             return Piece(armed=_hasten_manifests(repository_id, now))
         if RepositoryBlob.objects.filter(repository_id=repository_id).exists():
