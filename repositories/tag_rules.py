@@ -69,6 +69,14 @@ class TagRules:
         immutable = any(rule.immutable for rule in matching) and not _MOVES_BY_DESIGN.match(tag)
         return TagProtection(immutable, max(roles, key=lambda role: role.rank, default=None))
 
+    def protected_by(self, tag: str) -> str:
+        """The pattern of the first rule that protects a tag; empty where none does."""
+        if not self.protection(tag).protects:
+            return ""
+        moves = _MOVES_BY_DESIGN.match(tag)
+        matching = (rule for pattern, rule in self._rules if pattern.matches(tag))
+        return next(rule.tags for rule in matching if rule.role or not moves)
+
     def check_write(self, tag: TagName, principal: Principal) -> None:
         """Raise TagReserved unless the principal's role suffices; a move is `check_move`'s to judge."""
         self._check_role(tag.text, principal, "write")

@@ -230,6 +230,7 @@ BODIES = {
     "POST teams/{team}/robots/{robot}/identities": {"issuer": ISSUER, "claims": CLAIMS},
     "POST teams/{team}/tag-rules": {"tags": "w*", "immutable": True},
     "PUT teams/{team}/retention": POLICY,
+    "POST teams/{team}/retention/preview": {},
     "PUT retention": POLICY,
     "PATCH users/{username}": {"email": "new@example.org"},
     "PATCH users/{username}#self": {"email": "new@example.org"},
@@ -259,6 +260,7 @@ def ask_repository(world: World, client: Registry, request: str, name: str) -> A
         "POST repositories/{name}/-/tags/{tag}/restore": {"digest": digest},
         "POST repositories/{name}/-/tags/delete": {"tags": ["latest"]},
         "PUT repositories/{name}/-/retention": POLICY,
+        "POST repositories/{name}/-/retention/preview": {},
     }.get(request)
     content = b"" if body is None else json.dumps(body).encode()
     address = path.format(name=name, tag="latest", digest=digest)

@@ -176,6 +176,7 @@ TEAMS = dict(
         GET    teams/{team}/retention                         401  404  200 200 200 200 200 200
         PUT    teams/{team}/retention                         401  404  403 403 200 200 403 200
         DELETE teams/{team}/retention                         401  404  403 403 204 204 403 204
+        POST   teams/{team}/retention/preview                 401  404  200 200 200 200 200 200
         GET    teams/{team}/retention/versions                401  404  200 200 200 200 200 200
         GET    teams/{team}/usage                             401  404  200 200 200 200 200 200
         GET    teams/{team}/trash                             401  404  200 200 200 200 200 200
@@ -252,6 +253,7 @@ REPOSITORY = dict(
         GET    repositories/{name}/-/retention                m     200
         PUT    repositories/{name}/-/retention                d     200
         DELETE repositories/{name}/-/retention                d     204
+        POST   repositories/{name}/-/retention/preview        m     200
         GET    repositories/{name}/-/retention/versions       m     200
         GET    repositories/{name}/-/trash                    r     200
         DELETE repositories/{name}/-/trash                    d     200

@@ -133,6 +133,8 @@ def _retention(where: str, who: str, path: Mapping[str, Any] | None = None) -> I
     yield Step(f"put{where}Retention", policy, path=path or {}, who=who)
     yield Step(f"get{where}Retention", path=path or {}, who=who)
     yield Step(f"get{where}RetentionVersions", query={"limit": 1}, path=path or {}, who=who)
+    if where:
+        yield Step(f"post{where}RetentionPreview", {"policy": policy}, query={"limit": 1}, path=path or {}, who=who)
     yield Step(f"delete{where}Retention", path=path or {}, who=who)
 
 

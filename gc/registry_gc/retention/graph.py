@@ -1,6 +1,6 @@
 """How long manifests stay: what keeps an index keeps its children, and what keeps a subject its referrers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from registry_gc.retention.facts import RepositoryFacts, TagFact, fallback_subject
@@ -47,6 +47,19 @@ class Graph:
         # An index whose subject is in it keeps the subject; it cannot follow what follows it.
         if manifest and manifest.subject in self._present and manifest.subject not in manifest.children:
             self.subjects[tag.name] = manifest.subject
+
+    def below(self, digest: str) -> set[str]:
+        """The manifest and all that it keeps, directly and through others."""
+        found, pending = {digest}, [digest]
+        while pending:
+            new = set(self._kept_by.get(pending.pop(), ())) - found
+            found |= new
+            pending.extend(new)
+        return found
+
+    def links(self) -> Iterator[tuple[str, str]]:
+        """Each keeper with what it keeps."""
+        return ((keeper, kept) for keeper, below in self._kept_by.items() for kept in below)
 
     def stays_until(self, roots: Mapping[str, datetime]) -> dict[str, datetime]:
         """The end of each manifest, by the ends of those that something else than manifests keeps."""

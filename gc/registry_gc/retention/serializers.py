@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from oci.names import RepositoryName
 from oci.patterns import Glob
+from registry_gc.retention.brakes import Brake
 from registry_gc.retention.documents import list_oddities, parse_policy
 from registry_gc.retention.inheritance import (
     EffectivePolicy,
@@ -21,6 +23,8 @@ from registry_gc.retention.inheritance import (
 from registry_gc.retention.models import RetentionPolicy, RetentionPolicyVersion
 from registry_gc.retention.policies import Scope, find_policy, read_layers
 from registry_gc.retention.policy import Action
+from registry_gc.retention.previews import Preview, Row, Totals
+from registry_gc.retention.verdicts import Cause
 
 _LEVELS = [level.value for level in Level]
 
@@ -80,6 +84,62 @@ class PolicyVersionSerializer(serializers.Serializer[RetentionPolicyVersion]):
     policy = PolicyDocumentSerializer(source="document", allow_null=True, help_text="Null where it was taken away.")
     changed_at = serializers.DateTimeField()
     changed_by = serializers.CharField()
+
+
+class VerdictSerializer(serializers.Serializer[Row]):
+    repository = serializers.CharField(source="verdict.repository")
+    tag = serializers.SerializerMethodField(help_text="Null for a manifest without a tag.")
+    digest = serializers.CharField(source="verdict.digest")
+    verdict = serializers.ChoiceField(source="verdict.action", choices=[action.value for action in Action])
+    cause = serializers.ChoiceField(source="verdict.cause", choices=[cause.value for cause in Cause])
+    rule = RuleOriginSerializer(source="verdict.rule", allow_null=True, help_text="The one that decides.")
+    reason = serializers.CharField(source="verdict.reason")
+    bytes_freed = serializers.IntegerField(
+        allow_null=True, help_text="What this deletion alone would bring back; null without the right to see usage."
+    )
+    changes_at = serializers.DateTimeField(
+        source="verdict.changes_at", allow_null=True, help_text="When it will be deleted if nothing happens until then."
+    )
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_tag(self, row: Row) -> str | None:
+        return row.verdict.tag or None
+
+
+class BrakeSerializer(serializers.Serializer[Brake]):
+    repository = serializers.CharField()
+    tags = serializers.IntegerField(help_text="All that it has.")
+    deleted = serializers.IntegerField()
+    brake_percent = serializers.IntegerField()
+
+
+class RetentionTotalsSerializer(serializers.Serializer[Totals]):
+    repositories = serializers.IntegerField(help_text="In which anything would be deleted.")
+    tags = serializers.IntegerField(help_text="That would be deleted.")
+    kept = serializers.IntegerField(help_text="Tags that stay.")
+    manifests = serializers.IntegerField(help_text="That nothing would keep, children and referrers among them.")
+    bytes_freed = serializers.IntegerField(allow_null=True, help_text="Each blob once; null as for a tag.")
+    bytes_shared = serializers.IntegerField(
+        allow_null=True, help_text="Of the same manifests, which stay because something else refers to them."
+    )
+    frees_at = serializers.DateTimeField(
+        allow_null=True, help_text="The earliest moment at which the bytes are back, if it ran now."
+    )
+    stops = serializers.IntegerField(help_text="How many repositories a run would stop at, to ask.")
+    brakes = BrakeSerializer(many=True, help_text="The first of them.")
+
+
+class RetentionPreviewSerializer(serializers.Serializer[Any]):
+    now = serializers.DateTimeField(help_text="The moment of a run that would do this; the same on all pages.")
+    tags = VerdictSerializer(many=True, source="rows")
+    totals = RetentionTotalsSerializer(allow_null=True, help_text="Of everything; on the first page alone.")
+    next = serializers.SerializerMethodField(
+        help_text="Where to POST the same body for the next page; null on the last."
+    )
+
+    @extend_schema_field({"type": ["string", "null"], "format": "uri-reference"})
+    def get_next(self, preview: Preview) -> str | None:
+        return self.context.get("next")
 
 
 def describe_policy(scope: Scope) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from accounts.access import authorise_instance, authorise_team
 from accounts.callers import Caller, caller_of
-from accounts.rights import Action
+from accounts.rights import Action, Credential
 from registry_gc.retention.documents import PolicyInvalid, parse_policy
 from registry_gc.retention.errors import PolicyChanged, as_bad_request
 from registry_gc.retention.policies import (
@@ -35,22 +35,22 @@ from repositories.access import authorise_repository
 _VERSIONS = page_of(PolicyVersionSerializer)
 
 
-def of_instance(caller: Caller, *, change: bool = False) -> tuple[Scope, str]:
-    """The scope, and the name of who asks, for who may read its policy, or `change` it."""
+def of_instance(caller: Caller, *, change: bool = False) -> tuple[Scope, Credential]:
+    """The scope, and who asks, for who may read its policy, or `change` it."""
     credential = authorise_instance(caller, Action.WRITE_INSTANCE if change else Action.READ_INSTANCE)
-    return INSTANCE, credential.name
+    return INSTANCE, credential
 
 
-def of_team(caller: Caller, slug: str, *, change: bool = False) -> tuple[Scope, str]:
+def of_team(caller: Caller, slug: str, *, change: bool = False) -> tuple[Scope, Credential]:
     action = Action.WRITE_TEAM_RETENTION if change else Action.READ_TEAM_RETENTION
     access = authorise_team(caller, action, slug)
-    return team_scope(access.team), access.credential.name
+    return team_scope(access.team), access.credential
 
 
-def of_repository(caller: Caller, name: str, *, change: bool = False) -> tuple[Scope, str]:
+def of_repository(caller: Caller, name: str, *, change: bool = False) -> tuple[Scope, Credential]:
     action = Action.WRITE_RETENTION if change else Action.READ_RETENTION
     access, repository_id = authorise_repository(caller, action, name)
-    return get_repository_scope(repository_id), access.credential.name
+    return get_repository_scope(repository_id), access.credential
 
 
 def read_document(document: object, *, prefix: str = "") -> Policy:
@@ -65,13 +65,13 @@ class _PolicyView(ManagementView):
         description = describe_policy(scope)
         return Response(description, headers={"ETag": f'"{description["version"]}"'})
 
-    def changed(self, request: Request, scope: Scope, actor: str) -> Response:
+    def changed(self, request: Request, scope: Scope, credential: Credential) -> Response:
         policy = read_document(request.data)
-        set_policy(scope, policy=policy, actor=actor, expected=_expected(request))
+        set_policy(scope, policy=policy, actor=credential.name, expected=_expected(request))
         return self.told(scope)
 
-    def removed(self, request: Request, scope: Scope, actor: str) -> Response:
-        remove_policy(scope, actor=actor, expected=_expected(request))
+    def removed(self, request: Request, scope: Scope, credential: Credential) -> Response:
+        remove_policy(scope, actor=credential.name, expected=_expected(request))
         return Response(status=204)
 
 
