@@ -7,7 +7,7 @@ Nothing is locked: what changes between two statements is judged as it was or as
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import cast
 
 from django.utils.dateparse import parse_datetime
@@ -126,9 +126,7 @@ def _moment_or_none(value: object) -> datetime | None:
 
 
 def _moment(value: object) -> datetime:
-    if isinstance(value, datetime):
-        return value
-    # SQLite has no moments of its own: Django stores them as text, in UTC.
-    moment = parse_datetime(f"{value}+00:00")
+    # SQLite's moments are in UTC and do not say so; computed ones are text.
+    moment = value if isinstance(value, datetime) else parse_datetime(str(value))
     assert moment is not None
-    return moment
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
