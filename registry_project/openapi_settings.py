@@ -37,6 +37,10 @@ def spectacular_settings(prefix: str, session_cookie: str) -> dict[str, Any]:
         "ENUM_NAME_OVERRIDES": {
             "Role": "accounts.api.serializers.ROLES",
             "RobotRole": "accounts.api.serializers.ROBOT_ROLES",
+            "ReviewKind": "registry_gc.collection.serializers.KINDS",
+            "WorkKind": "registry_gc.collection.serializers.WORKS",
+            "KeptBy": "registry_gc.collection.serializers.KEPT_BY",
+            "EndReason": "repositories.api.serializers.END_REASONS",
         },
         "APPEND_COMPONENTS": {
             "schemas": {"Problem": _PROBLEM},

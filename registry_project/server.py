@@ -48,8 +48,8 @@ def serve(config: Configuration, *, announce: Callable[[str], object]) -> None:
         _first_administrator(config.admin, announce)
     if settings.AUTH_KIND == "htpasswd" and settings.HTPASSWD_AUTH.path:
         _first_password(settings.HTPASSWD_AUTH.path, announce)
-    # Workers are new processes and share no connection with this one.
-    connections.close_all()
+    # Workers are new processes and share no connection with this one, which needs none any more.
+    _close_connections()
     multiprocessing.set_start_method("spawn", force=True)
     mark_parent()
     # Granian warns of many threads at each start; they are meant (docs/decisions/0006-server-and-bodies.md).
@@ -58,6 +58,13 @@ def serve(config: Configuration, *, announce: Callable[[str], object]) -> None:
     with shared_folder(), debug_listener(config.http.debug), _embedded_worker(config):
         announce(_greeting(config))
         server.serve()
+
+
+def _close_connections() -> None:
+    connections.close_all()
+    for connection in connections.all(initialized_only=True):
+        if connection.vendor == "postgresql":
+            connection.close_pool()  # type: ignore[attr-defined]
 
 
 def _first_administrator(admin: Admin, announce: Callable[[str], object]) -> None:

@@ -11,6 +11,8 @@ from accounts.rights import role_in
 from repositories.catalog import target_of
 from repositories.models import Manifest, PointedAs, Repository, Tag, TagHistory
 
+END_REASONS = TagHistory.Reason.values
+
 
 class RepositorySerializer(serializers.Serializer[Repository]):
     """Needs `credential` in its context, and the annotations of `repositories.listings.list_repositories`."""
@@ -93,7 +95,7 @@ class EpisodeSerializer(serializers.Serializer[Any]):
     started_as = serializers.ChoiceField(choices=PointedAs.values)
     ended_at = serializers.DateTimeField(allow_null=True, help_text="Null while the tag points to it.")
     ended_by = serializers.CharField(allow_null=True, help_text="Empty where the registry itself ended it.")
-    reason = serializers.ChoiceField(choices=TagHistory.Reason.values, allow_null=True)
+    reason = serializers.ChoiceField(choices=END_REASONS, allow_null=True)
     replaced_by = serializers.CharField(allow_null=True, help_text="What the tag pointed to next; null for none.")
     restorable_until = serializers.DateTimeField(allow_null=True)
     restorable = serializers.BooleanField(help_text="Whether `restore` takes the digest.")
@@ -106,7 +108,7 @@ class TrashSerializer(serializers.Serializer[TagHistory]):
     size_bytes = serializers.IntegerField(help_text="All that pulling every platform brings.")
     ended_at = serializers.DateTimeField()
     ended_by = serializers.CharField(help_text="Empty where the registry itself ended it.")
-    reason = serializers.ChoiceField(choices=TagHistory.Reason.values)
+    reason = serializers.ChoiceField(choices=END_REASONS)
     restorable_until = serializers.DateTimeField()
 
 

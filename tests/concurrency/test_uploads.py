@@ -9,6 +9,7 @@ from blobs.deletions import drain_storage_deletions
 from blobs.integrity import check_integrity
 from blobs.models import Blob, RepositoryBlob, StorageDeletion, TeamBlob, UploadSession, UsageDelta
 from blobs.uploads import append_chunk, cancel_upload, complete_upload, purge_expired_uploads, start_upload
+from blobs.usage import roll_up_usage
 from oci.digests import Digest
 from oci.errors import BlobUploadBusy, BlobUploadUnknown
 from tests.concurrency.meeting import at_once, body, finish, gate_before, in_background
@@ -162,7 +163,7 @@ def test_two_purges_share_the_work(house):
 
 def test_parallel_uploads_of_one_blob_count_once(house):
     uploads = [begin(house) for _ in range(8)]
-    UsageDelta.objects.all().delete()
+    roll_up_usage()
     assert at_once([completion(house, upload) for upload in uploads]) == [None] * len(uploads)
     assert StorageDeletion.objects.count() == len(uploads) - 1
     assert [delta.size for delta in UsageDelta.objects.all()] == [len(CONTENT)]
@@ -181,7 +182,9 @@ def forget_blob() -> None:
     """As collection would, so that the next upload makes the blob anew."""
     for blob in Blob.objects.filter(digest=str(DIGEST)):
         RepositoryBlob.objects.filter(blob=blob).delete()
-        TeamBlob.objects.filter(blob=blob).delete()
+        for account in TeamBlob.objects.filter(blob=blob):
+            UsageDelta.objects.create(team_id=account.team_id, size=-blob.size)
+            account.delete()
         StorageDeletion.objects.create(storage_key=blob.storage_key, not_before=timezone.now())
         blob.delete()
     drain_storage_deletions()

@@ -10,6 +10,9 @@ from registry_gc.collection.models import CollectionMinute, CollectionPause, Kin
 from registry_gc.collection.progress import Day, Failure, Progress, Queue, Work
 from registry_gc.collection.why import Kept, State, Why
 
+# Named, so that they have names in the API's description as well.
+KINDS, WORKS, KEPT_BY = list(Kind), list(Work), list(Reason)
+
 
 class PauseSerializer(serializers.Serializer[CollectionPause]):
     paused_at = serializers.DateTimeField()
@@ -18,7 +21,7 @@ class PauseSerializer(serializers.Serializer[CollectionPause]):
 
 class QueueSerializer(serializers.Serializer[Queue]):
     kind = serializers.ChoiceField(
-        source="work", choices=list(Work), help_text="Reviews of manifests and of blobs, or bytes to delete."
+        source="work", choices=WORKS, help_text="Reviews of manifests and of blobs, or bytes to delete."
     )
     waiting = serializers.IntegerField(help_text="Counted up to 100,000, as the next two.")
     due = serializers.IntegerField()
@@ -41,7 +44,7 @@ class DaySerializer(serializers.Serializer[Day]):
 
 class MinuteSerializer(serializers.Serializer[CollectionMinute]):
     minute = serializers.DateTimeField()
-    kind = serializers.ChoiceField(choices=list(Kind))
+    kind = serializers.ChoiceField(choices=KINDS)
     reviewed = serializers.IntegerField()
     collected = serializers.IntegerField()
     kept = serializers.IntegerField()
@@ -50,7 +53,7 @@ class MinuteSerializer(serializers.Serializer[CollectionMinute]):
 
 
 class FailureSerializer(serializers.Serializer[Failure]):
-    kind = serializers.ChoiceField(source="work", choices=list(Work))
+    kind = serializers.ChoiceField(source="work", choices=WORKS)
     digest = serializers.CharField()
     repository = serializers.CharField()
     attempts = serializers.IntegerField()
@@ -80,7 +83,7 @@ class StepSerializer(serializers.Serializer[Step]):
 
 class ChainSerializer(serializers.Serializer[Chain]):
     steps = StepSerializer(many=True, help_text="From what was asked about upwards, each kept by the next.")
-    reason = serializers.ChoiceField(choices=list(Reason), help_text="What keeps the last of them.")
+    reason = serializers.ChoiceField(choices=KEPT_BY, help_text="What keeps the last of them.")
     until = serializers.DateTimeField(allow_null=True, help_text="When that ends by itself; null for never.")
     tag = serializers.SerializerMethodField(help_text="A tag that points to it, or did.")
     tags = serializers.IntegerField(help_text="How many tags point to it, counted up to 1,000.")
@@ -121,7 +124,7 @@ class DeletionSerializer(serializers.Serializer[Any]):
 
 class WhySerializer(serializers.Serializer[Why]):
     digest = serializers.CharField(source="target.digest")
-    kind = serializers.ChoiceField(source="target.kind", choices=list(Kind))
+    kind = serializers.ChoiceField(source="target.kind", choices=KINDS)
     size_bytes = serializers.IntegerField(source="target.size", allow_null=True, help_text="Of a blob.")
     state = serializers.ChoiceField(choices=list(State))
     kept = serializers.BooleanField(help_text="Whether collection would keep it at this moment.")
