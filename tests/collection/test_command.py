@@ -1,6 +1,7 @@
 """`lading garbage-collect`, for those used to Distribution's command."""
 
 import io
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -22,6 +23,21 @@ def run(*options):
     out = io.StringIO()
     call_command("garbage-collect", *options, stdout=out)
     return out.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_shows_how_far_it_has_come_on_a_terminal_only(registry, monkeypatch):
+    fill(registry)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    run("--quiet", "--now")
+    assert terminal.getvalue() == ""
+    fill(registry)
+    run("--now")
+    assert re.search(r" blobs of .* collected; .* \[#+\] +(\d+)/\1\b", terminal.getvalue())
 
 
 @pytest.fixture

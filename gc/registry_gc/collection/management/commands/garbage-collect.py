@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import click
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
@@ -16,9 +17,11 @@ from registry_gc.collection.figures import Tally
 from registry_gc.collection.models import Kind
 from registry_gc.collection.pausing import find_pause, pause_collection, resume_collection
 from registry_gc.collection.preview import preview_run
+from registry_gc.collection.progress import queue_of
 from registry_gc.collection.rounds import Totals, run_until_idle
 from registry_gc.collection.standings import Rules
 from registry_gc.collection.sweep import sweep_all
+from registry_project.database import database_now
 
 
 class Command(BaseCommand):
@@ -87,15 +90,19 @@ class Command(BaseCommand):
     def _collect(self, rules: Rules, undated: set[Kind]) -> None:
         sweep_all(rules=rules)
         shown = Totals()
+        with self._bar(undated) as bar:
 
-        def progress(kind: Kind, tally: Tally) -> None:
-            shown.add(kind, tally)
-            self._show(_line(shown))
+            def progress(kind: Kind, tally: Tally) -> None:
+                shown.add(kind, tally)
+                bar.label = _line(shown)
+                # What goes leaves more to look at.
+                bar.length = max(bar.length or 0, bar.pos + tally.reviewed)
+                bar.update(tally.reviewed)
 
-        totals = run_until_idle(rules=rules, undated=undated, progress=progress)
-        while drained := drain_storage_deletions():
-            self._show(f"{_line(totals)}; {drained} objects deleted")
-        self._show("")
+            totals = run_until_idle(rules=rules, undated=undated, progress=progress)
+            while drained := drain_storage_deletions():
+                bar.label = f"{_line(totals)}; {drained} objects deleted"
+                bar.render_progress()
         self._say(f"{_line(totals)}.")
         later = StorageDeletion.objects.order_by("-not_before").values_list("not_before", flat=True).first()
         if later is not None:
@@ -103,13 +110,16 @@ class Command(BaseCommand):
         if postponed := sum(tally.postponed for tally in totals.by_kind.values()):
             raise CommandError(f"{postponed} could not be reviewed and are tried again later; the log says why")
 
+    def _bar(self, undated: set[Kind]) -> Any:
+        """A bar on the terminal, where there is one, over the reviews that are known by now."""
+        queues = {kind: queue_of(kind, now=database_now()) for kind in Kind}
+        length = sum(queue.waiting if kind in undated else queue.due for kind, queue in queues.items())
+        hidden = self._quiet or not sys.stderr.isatty()
+        return click.progressbar(length=length, show_pos=True, file=sys.stderr, hidden=hidden)
+
     def _say(self, text: str) -> None:
         if not self._quiet:
             self.stdout.write(text)
-
-    def _show(self, text: str) -> None:
-        if not self._quiet and sys.stderr.isatty():
-            self.stderr.write(f"\r\033[K{text}", ending="")
 
 
 def _line(totals: Totals) -> str:
