@@ -13,7 +13,9 @@ from blobs.storage import BlobStore
 from registry_project.database import fetch_all
 
 # What is dated, and the figures of collection, which are not.
-_APPS, _FIGURES = ("repositories", "blobs"), "gc_collection"
+_APPS = ("repositories", "blobs")
+# What else holds on to them.
+_BESIDE = ("gc_collection", "gc_retention")
 
 
 _MANIFEST = "SELECT repository_id, digest, deleted_at IS NOT NULL FROM repositories_manifest"
@@ -122,7 +124,7 @@ def age(hours: int) -> None:
 
 def empty() -> None:
     """Take everything out of the tables; the audit log, which refuses that, stays."""
-    tables = [model._meta.db_table for model in _models(*_APPS, _FIGURES)]
+    tables = [model._meta.db_table for model in _models(*_APPS, *_BESIDE)]
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(f"TRUNCATE {', '.join(tables)}")

@@ -18,6 +18,7 @@ from registry_project.metrics import (
     flush,
     handler_meters,
     pool_connections,
+    pull_ignored,
     render,
     request_began,
     request_ended,
@@ -64,6 +65,7 @@ def exported(registry, settings, monkeypatch):
     background_round("blobs.drain_deletions", seconds=1, succeeded=False)
     event_posted("listener", 200)
     blob_scrubbed("intact", size=1)
+    pull_ignored("trivy")
     targets_reviewed("blob", collected=1, kept=0, postponed=0, size=1)
     pool_connections.labels("open").set(1)
     labels = {}
