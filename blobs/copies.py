@@ -6,7 +6,7 @@ the copy is whole or nothing has changed.
 
 import logging
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -37,14 +37,15 @@ def heal_from(blob: Blob, source_key: str) -> bool:
     """Copy the bytes at another key and make them the blob's; False where they are not the right ones."""
     store = get_store()
     key = store.new_key()
-    discard_bytes(storage_key=key, not_before=timezone.now() + _ABANDONED)
+    abandoned_at = timezone.now() + _ABANDONED
+    discard_bytes(storage_key=key, not_before=abandoned_at)
     release_connection()
     try:
         is_right = _copy(blob, source_key, key)
     except (OCIError, OSError) as error:
         log.warning("blob %s could not be copied from %s: %s", blob.digest, source_key, error)
         is_right = False
-    if is_right and _adopt(blob, key):
+    if is_right and _adopt(blob, key, abandoned_at):
         return True
     StorageDeletion.objects.filter(storage_key=key).update(not_before=timezone.now())
     return False
@@ -69,11 +70,12 @@ def _copy(blob: Blob, source_key: str, key: str) -> bool:
 
 
 @retried
-def _adopt(blob: Blob, key: str) -> bool:
+def _adopt(blob: Blob, key: str, abandoned_at: datetime) -> bool:
     with writing():
         held = Blob.objects.select_for_update().filter(pk=blob.pk, storage_key=blob.storage_key).first()
-        # The outbox gave up waiting for us, or a push was faster.
-        if held is None or not StorageDeletion.objects.filter(storage_key=key).delete()[0]:
+        # A push was faster, or the outbox gave up waiting for us: whoever deletes the bytes has moved their date.
+        waiting = StorageDeletion.objects.filter(storage_key=key, not_before=abandoned_at)
+        if held is None or not waiting.delete()[0]:
             return False
         replace_bytes(blob=held, storage_key=key, now=timezone.now())
     return True

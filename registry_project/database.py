@@ -36,8 +36,11 @@ _DROP_PAUSE_SECONDS = 1.0
 _dropped = 0.0
 
 
-class LostRace(Exception):
-    """Raised inside a write when what it relied on changed meanwhile; `retried` runs the write again."""
+class LostRace(OperationalError):
+    """Raised inside a write when what it relied on changed meanwhile; `retried` runs the write again.
+
+    One that is lost for good is answered as a database that cannot answer now: the client comes again.
+    """
 
 
 def is_postgresql() -> bool:

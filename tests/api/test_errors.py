@@ -4,7 +4,8 @@ import pytest
 from django.db import DataError, InterfaceError, OperationalError, connection
 
 from oci.errors import StorageFull
-from tests.factories import ABSENT, NAME
+from registry_project.database import LostRace
+from tests.factories import ABSENT, NAME, image_manifest
 
 SESSION = "00000000-0000-4000-8000-000000000000"
 ROUTES = {
@@ -214,3 +215,15 @@ def test_host_header_never_shows_in_an_address(registry, field, db):
     )
     assert answer.headers[field].lstrip("<").startswith("/v2/")
     assert "evil" not in answer.headers[field]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_race_that_is_lost_for_good_asks_the_client_to_come_again(registry, monkeypatch):
+    def lose(*_args, **_kwargs):
+        raise LostRace
+
+    monkeypatch.setattr("repositories.manifests.point_tags", lose)
+    registry.push_blob(b"{}")
+    answer = registry.put_manifest(image_manifest(), "latest")
+    assert (answer.status, answer.codes) == (503, ["UNAVAILABLE"])
+    assert answer.headers["Retry-After"]

@@ -44,7 +44,12 @@ class Receiver:
                 super().setup()
 
             def do_POST(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    # Whoever sent it was killed before the end.
+                    self.close_connection = True
+                    return
                 outer.requests.append((self.path, dict(self.headers), body))
                 status, headers, *content = outer._answer(self.path)
                 self.send_response(status)
